@@ -1,0 +1,93 @@
+/* The contract between the library and whatever computes: libtorch behind shim/, the native kernels,
+ * and the fake of the tests. A backend gets checked input and a thread budget; it decides nothing,
+ * logs nothing and keeps no state but its models.
+ *
+ * It lives in a shared object of its own, opened when the first model needs it and never closed. */
+#ifndef CE_BACKEND_H
+#define CE_BACKEND_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever a struct or a function below changes: both sides are built together. */
+#define CE_BACKEND_VERSION 1u
+
+typedef enum ce_dtype {
+    CE_DTYPE_F32 = 1,
+    CE_DTYPE_F16 = 2,
+    CE_DTYPE_BF16 = 3,
+    CE_DTYPE_I64 = 4,
+    CE_DTYPE_I32 = 5,
+    CE_DTYPE_I8 = 6,
+    CE_DTYPE_U8 = 7,
+    CE_DTYPE_BOOL = 8,
+    CE_DTYPE_F64 = 9
+} ce_dtype;
+
+#define CE_TENSOR_MAX_DIMS 8
+
+typedef struct ce_tensor {
+    const char *name;
+    ce_dtype dtype;
+    uint32_t dims;
+    int64_t shape[CE_TENSOR_MAX_DIMS];
+    const void *data; /* read-only, row-major, aligned to its element */
+    size_t bytes;
+} ce_tensor;
+
+typedef enum ce_layout {
+    CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
+    CE_LAYOUT_PADDED = 2  /* the graph needs texts of one length in a batch */
+} ce_layout;
+
+/* Everything a model needs, already verified. All memory belongs to the caller and stays as it is
+ * until model_unload has returned. */
+typedef struct ce_backend_model {
+    const char *form;  /* "torchscript" */
+    const void *graph; /* bytes of the graph file */
+    size_t graph_size;
+    const ce_tensor *tensors; /* parameters and buffers of the graph, by name */
+    size_t tensor_count;
+    uint32_t dim;
+    ce_layout layout;
+} ce_backend_model;
+
+/* Texts laid end to end, without padding. */
+typedef struct ce_batch {
+    const int32_t *ids;        /* [tokens] */
+    const int32_t *positions;  /* [tokens], from 0 in each text */
+    const int32_t *cu_seqlens; /* [texts + 1], from 0 to tokens; no text is empty */
+    size_t tokens;
+    size_t texts;
+} ce_batch;
+
+typedef struct ce_backend {
+    uint32_t version;
+    const char *name;        /* "torch" */
+    const char *description; /* "libtorch 2.11.0", for build info and diagnostics */
+
+    int (*model_load)(const ce_backend_model *model, void **out, ce_error *error);
+    void (*model_unload)(void *model);
+
+    /* One batch to [texts, dim] pooled vectors, before normalisation. May be called from several
+     * threads at once for one model, but from worker threads only: the calling thread's settings
+     * (intra-op threads, floating-point modes) may be changed for good. Uses at most `threads`
+     * threads, the calling one included. */
+    int (*run)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
+} ce_backend;
+
+/* The one symbol that a backend exports. NULL, with `error` filled, when it cannot serve this process. */
+#define CE_BACKEND_ENTRY "ce_backend_get"
+typedef const ce_backend *ce_backend_entry(uint32_t version, ce_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
