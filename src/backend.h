@@ -7,6 +7,7 @@
 #define CE_BACKEND_H
 
 #include "base/error.h"
+#include "base/tensor.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,29 +18,6 @@ extern "C" {
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
 #define CE_BACKEND_VERSION 1u
-
-typedef enum ce_dtype {
-    CE_DTYPE_F32 = 1,
-    CE_DTYPE_F16 = 2,
-    CE_DTYPE_BF16 = 3,
-    CE_DTYPE_I64 = 4,
-    CE_DTYPE_I32 = 5,
-    CE_DTYPE_I8 = 6,
-    CE_DTYPE_U8 = 7,
-    CE_DTYPE_BOOL = 8,
-    CE_DTYPE_F64 = 9
-} ce_dtype;
-
-#define CE_TENSOR_MAX_DIMS 8
-
-typedef struct ce_tensor {
-    const char *name;
-    ce_dtype dtype;
-    uint32_t dims;
-    int64_t shape[CE_TENSOR_MAX_DIMS];
-    const void *data; /* read-only, row-major, aligned to its element */
-    size_t bytes;
-} ce_tensor;
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */

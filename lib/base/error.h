@@ -20,6 +20,7 @@ enum {
     CE_E_UNSUPPORTED = 23,
     CE_E_NO_MEMORY = 30,
     CE_E_FORKED = 31,
+    CE_E_BUSY = 32,
     CE_E_BACKEND = 40,
     CE_E_NOT_FINITE = 41,
     CE_E_INTERNAL = 90

@@ -1,0 +1,447 @@
+/* citadel_embed: text to vectors inside your own process.
+ *
+ * Copyright the citadel_embed authors. SPDX-License-Identifier: Apache-2.0
+ *
+ * This header is the specification: what it does not say is not promised. It compiles as C99 and as
+ * C++11 and includes nothing but <stddef.h> and <stdint.h>.
+ *
+ *
+ * A COMPLETE PROGRAM
+ *
+ *     #include <citadel_embed.h>
+ *     #include <stdio.h>
+ *     #include <stdlib.h>
+ *
+ *     int main(void)
+ *     {
+ *         const char *texts[] = {"How do I reset my password?", "Forgot the password: what now?"};
+ *         citadel_error error = CITADEL_ERROR_INIT;
+ *         citadel_engine *engine = NULL;
+ *         citadel_model *model = NULL;
+ *         float *v = NULL;
+ *         int failed = 1;
+ *
+ *         if (citadel_engine_create(NULL, &engine, &error) == CITADEL_OK &&
+ *             citadel_model_load(engine, "all-MiniLM-L6-v2", NULL, &model, &error) == CITADEL_OK) {
+ *             size_t dim = citadel_model_dim(model);
+ *             v = malloc(2 * dim * sizeof *v);
+ *             if (v && citadel_model_embed(model, texts, NULL, 2, NULL, v, 2 * dim, NULL,
+ *                                          &error) == CITADEL_OK) {
+ *                 double similarity = 0;
+ *                 for (size_t i = 0; i < dim; i++)
+ *                     similarity += (double)v[i] * v[dim + i];
+ *                 printf("similarity %.3f\n", similarity);
+ *                 failed = 0;
+ *             }
+ *         }
+ *         if (failed)
+ *             fprintf(stderr, "%s\n", error.message);
+ *         free(v);
+ *         citadel_model_unload(model);
+ *         citadel_engine_destroy(engine);
+ *         return failed;
+ *     }
+ *
+ *     cc program.c $(pkg-config --cflags --libs citadel_embed)
+ *
+ *
+ * RULES
+ *
+ * Result      The vectors are those of sentence-transformers' encode() for the same model:
+ * tokenizer, prompts, truncation, pooling, Dense layers, normalisation. What cannot be done exactly
+ * is refused by name, never approximated. Errors      Every call that can fail returns a
+ * citadel_status and fills the citadel_error given as its last argument (NULL is allowed there)
+ * with one line that names the value, the limit and the cause. Handles that a failed call would
+ * have created are set to NULL; there is nothing to free. No input makes the library abort, exit,
+ * raise a signal or throw. Ownership   What you pass in stays yours and is not kept after the call.
+ * What a call returns through a handle is released by the matching function. Every array is the
+ * caller's. Pointers in result structs are borrowed: they live as long as the handle they came
+ * from. Text        Bytes with a length, or NUL-terminated where lengths are NULL, in UTF-8. A NUL
+ * inside a text of given length is text like any other. Invalid UTF-8 is an error that names its
+ * place. Threads     Any function may be called from any thread, any number at once, on the same
+ * engine and the same model, unless its own text says otherwise; releasing the last reference while
+ * others still start calls on it is the caller's error, as with free(). Computing is done by
+ * threads that belong to the engine; they block asynchronous signals. Structs are yours: do not write to one
+ *             while a call reads it.
+ * Fork        A child of fork() has none of the engine's threads: calls there return
+ * CITADEL_E_FORKED. Create the engine after forking, or exec. Process     The library installs no
+ * signal handler and no atexit function, sets no locale, writes no environment variable and changes
+ * no OpenMP or torch setting of threads that are not its own. It reads the environment once, in
+ * citadel_engine_create. It never uses the network. Structs     Option and result structs begin
+ * with `size`, set by their _INIT macro or _init function. Zero means default in every option.
+ * Fields are only ever appended: an older caller runs with a newer library; a newer caller's field
+ * that an older library does not know must be zero, else CITADEL_E_ABI.
+ */
+#ifndef CITADEL_EMBED_H
+#define CITADEL_EMBED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ----------------------------------------------------------------------------- */
+
+/* The version of this header. A program built with it runs with any library of the same major and
+ * an equal or higher minor version (before 1.0: the same minor). */
+#define CITADEL_API_VERSION_MAJOR 0
+#define CITADEL_API_VERSION_MINOR 1
+#define CITADEL_API_VERSION_PATCH 0
+
+#define CITADEL_VERSION_PACK(major, minor, patch) \
+    (((uint32_t)(major) << 24) | ((uint32_t)(minor) << 12) | (uint32_t)(patch))
+#define CITADEL_API_VERSION                                                    \
+    CITADEL_VERSION_PACK(CITADEL_API_VERSION_MAJOR, CITADEL_API_VERSION_MINOR, \
+                         CITADEL_API_VERSION_PATCH)
+
+/* ---- Macros ------------------------------------------------------------------------------ */
+
+#ifndef CITADEL_API
+#if defined(__GNUC__)
+#define CITADEL_API __attribute__((visibility("default")))
+#else
+#define CITADEL_API
+#endif
+#endif
+
+#if defined(__GNUC__)
+#define CITADEL_NODISCARD __attribute__((warn_unused_result))
+#else
+#define CITADEL_NODISCARD
+#endif
+
+/* ---- Status and error -------------------------------------------------------------------- */
+
+typedef int32_t citadel_status;
+
+/* The numbers never change; new ones may be added: treat an unknown one as a failure. */
+#define CITADEL_OK 0
+#define CITADEL_E_INVALID_ARGUMENT 10 /* NULL, out of range, contradictory        */
+#define CITADEL_E_ABI 11              /* a struct's size or unknown tail          */
+#define CITADEL_E_CAPACITY 12         /* an output buffer is too small            */
+#define CITADEL_E_INVALID_UTF8 13     /* a text is not UTF-8                      */
+#define CITADEL_E_NOT_FOUND 20        /* no such model, file or prompt            */
+#define CITADEL_E_IO 21               /* a file cannot be read                    */
+#define CITADEL_E_BAD_MODEL 22        /* malformed, damaged, or fails its check   */
+#define CITADEL_E_UNSUPPORTED 23      /* well-formed, but not implemented         */
+#define CITADEL_E_NO_MEMORY 30
+#define CITADEL_E_FORKED 31     /* the engine was created before a fork()     */
+#define CITADEL_E_BUSY 32       /* every cache slot is held by a handle       */
+#define CITADEL_E_BACKEND 40    /* the backend is missing or failed           */
+#define CITADEL_E_NOT_FINITE 41 /* a vector came out with NaN or infinity     */
+#define CITADEL_E_INTERNAL 90   /* a defect of the library                    */
+
+/* "CITADEL_E_IO", and a short description. Static text; never NULL. */
+CITADEL_API const char *citadel_status_name(citadel_status status);
+CITADEL_API const char *citadel_status_string(citadel_status status);
+
+/* Caller-owned, on the stack as a rule; reset by every call that takes it. */
+typedef struct citadel_error {
+    size_t size;         /* CITADEL_ERROR_INIT sets it */
+    int32_t code;        /* the citadel_status that the call returned */
+    int32_t native_code; /* errno where the system gave one, else 0 */
+    char message[496];   /* one line of UTF-8, NUL-terminated; "" on success */
+} citadel_error;
+
+#define CITADEL_ERROR_INIT           \
+    {                                \
+        sizeof(citadel_error), 0, 0, \
+        {                            \
+            0                        \
+        }                            \
+    }
+
+/* ---- Library ----------------------------------------------------------------------------- */
+
+CITADEL_API uint32_t citadel_api_version(void); /* CITADEL_VERSION_PACK of the running library   */
+CITADEL_API const char *citadel_version(void);  /* "0.1.0"                                       */
+CITADEL_API const char *citadel_build_info(void); /* one line: version, compiler, build options */
+
+/* ---- Log --------------------------------------------------------------------------------- */
+
+#define CITADEL_LOG_DEFAULT 0 /* warnings and errors */
+#define CITADEL_LOG_ERROR 1
+#define CITADEL_LOG_WARNING 2
+#define CITADEL_LOG_INFO 3
+#define CITADEL_LOG_DEBUG 4
+#define CITADEL_LOG_NONE (-1)
+
+/* One finished line without newline. Called on whatever thread has something to say, one call at a
+ * time for an engine; it must not call the library. A failed call's reason is always in its
+ * citadel_error too: the log is never the only place. */
+typedef void citadel_log_fn(void *user, int32_t level, const char *message);
+
+/* ---- Engine ------------------------------------------------------------------------------ */
+
+/* Threads, configuration, and the models in memory. One per process is the usual number. */
+typedef struct citadel_engine citadel_engine;
+
+#define CITADEL_ENGINE_NO_ENVIRONMENT 1u /* flag: ignore environment variables */
+
+typedef struct citadel_engine_options {
+    size_t size;
+    uint32_t flags;   /* CITADEL_ENGINE_* */
+    uint32_t threads; /* compute threads, at most 1024; 0: CITADEL_THREADS, else the CPUs that the
+                         process may use (affinity mask and control group considered) */
+    /* Where models are looked for by name: directories separated by ':'. NULL: CITADEL_MODEL_PATH,
+       else citadel/models under the XDG data home, then the directory set when the library was
+       built. */
+    const char *model_path;
+    /* File of the libtorch backend. NULL: CITADEL_TORCH_BACKEND, else libcitadel_torch.so in the
+       directory that this library was loaded from. */
+    const char *torch_backend;
+    citadel_log_fn *log; /* NULL: lines to standard error */
+    void *log_user;
+    int32_t log_level;     /* the highest CITADEL_LOG_* that is passed on */
+    uint32_t cache_models; /* models kept in memory, at most 1000; 0: MODEL_CACHE_SIZE, else 4 */
+    uint32_t batch_tokens; /* tokens computed in one pass at most, 16 to 1048576 (a longer text goes
+                              alone); 0: a default that suits the backend */
+    uint32_t reserved0;
+} citadel_engine_options;
+
+#define CITADEL_ENGINE_OPTIONS_INIT                                              \
+    {                                                                            \
+        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 \
+    }
+
+/* Write defaults into `size` bytes (sizeof *options), never beyond. */
+CITADEL_API void citadel_engine_options_init(citadel_engine_options *options, size_t size);
+
+/* Starts the compute threads; loads nothing. `options` may be NULL. Errors: INVALID_ARGUMENT (a bad
+ * option or environment variable, named), ABI, NO_MEMORY. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_engine_create(
+    const citadel_engine_options *options, citadel_engine **engine, citadel_error *error);
+
+/* Releases the engine and the models it cached, and ends its threads. While model handles are still
+ * held the engine lives on for them and goes with the last, so the order of release does not
+ * matter. NULL is allowed. After a fork() the child's call does nothing. */
+CITADEL_API void citadel_engine_destroy(citadel_engine *engine);
+
+/* ---- Model ------------------------------------------------------------------------------- */
+
+typedef struct citadel_model citadel_model;
+
+/* The arithmetic of a model's form: how its weights are kept and multiplied. Vectors are float32
+ * always. */
+#define CITADEL_PRECISION_AUTO 0
+#define CITADEL_PRECISION_FP32 1
+#define CITADEL_PRECISION_BF16 2
+#define CITADEL_PRECISION_FP16 3
+#define CITADEL_PRECISION_INT8 4
+
+typedef struct citadel_load_options {
+    size_t size;
+    uint32_t flags;    /* none defined: 0 */
+    int32_t precision; /* CITADEL_PRECISION_*; AUTO: the most exact form that the model has */
+    const char
+        *require_id; /* 64 hexadecimal digits: refuse the model unless its identity is this and
+                        the SHA-256 of every file agrees; NULL: checksums (CRC-32C) only */
+} citadel_load_options;
+
+#define CITADEL_LOAD_OPTIONS_INIT                \
+    {                                            \
+        sizeof(citadel_load_options), 0, 0, NULL \
+    }
+
+CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t size);
+
+/* Load a model, or take one more reference to it if the engine has it already.
+ *
+ * `name` with a '/' in it is the path of a model pack; without, a directory of that name is looked
+ * for along the model path. Model packs are made by `python -m citadel_embed.export`. A pack can
+ * hold code: load only packs that you trust.
+ *
+ * "Loaded" means verified: checksums have been compared and the pack's golden texts have been
+ * embedded and agree with the vectors stored beside them. Models are shared by everyone who loads
+ * them through the same engine. Errors: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND,
+ * NO_MEMORY. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *engine,
+                                                                const char *name,
+                                                                const citadel_load_options *options,
+                                                                citadel_model **model,
+                                                                citadel_error *error);
+
+/* One more reference for another owner; returns `model`. */
+CITADEL_API citadel_model *citadel_model_ref(citadel_model *model);
+
+/* Drop a reference. With the last one the model leaves the cache and its memory is given back, once
+ * the calls that are still running on it have returned. NULL is allowed. */
+CITADEL_API void citadel_model_unload(citadel_model *model);
+
+/* Numbers in a vector of this model; 0 for NULL. */
+CITADEL_API size_t citadel_model_dim(const citadel_model *model);
+
+/* What was loaded and why it is as it is. Strings are borrowed from the model. */
+typedef struct citadel_info {
+    size_t size;
+    const char *name;           /* from the manifest */
+    const char *path;           /* absolute path of the pack */
+    const char *id;             /* identity: 64 hexadecimal digits */
+    const char *architecture;   /* "BertModel" */
+    const char *backend;        /* "libtorch 2.11.0" */
+    const char *form;           /* "torchscript" */
+    const char *pooling;        /* "mean", "cls", ... */
+    const char *layout;         /* "packed", or "padded": texts of one length are batched */
+    const char *default_prompt; /* name of the prompt used when none is asked for, or NULL */
+    uint32_t dim;
+    uint32_t max_tokens; /* special tokens included */
+    uint32_t vocab_size;
+    int32_t precision;  /* CITADEL_PRECISION_* */
+    uint32_t normalize; /* 1: the model ends with L2 normalisation */
+    uint32_t prompts;   /* for citadel_model_prompt */
+    uint64_t weight_bytes;
+    double load_seconds;
+    double golden_error; /* largest difference from the golden vectors checked at load */
+    uint32_t golden_texts;
+    uint32_t reserved0;
+} citadel_info;
+
+#define CITADEL_INFO_INIT                                                                          \
+    {                                                                                              \
+        sizeof(citadel_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, \
+            0, 0, 0, 0, 0, 0                                                                       \
+    }
+
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_info(const citadel_model *model,
+                                                                citadel_info *info,
+                                                                citadel_error *error);
+
+/* The prompt number `index`, counted from 0 (citadel_info.prompts has how many): its name and text,
+ * borrowed. Errors: NOT_FOUND. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_prompt(const citadel_model *model,
+                                                                  uint32_t index, const char **name,
+                                                                  const char **text,
+                                                                  citadel_error *error);
+
+/* ---- Embed ------------------------------------------------------------------------------- */
+
+#define CITADEL_NORMALIZE_MODEL 0  /* as the model does */
+#define CITADEL_NORMALIZE_ALWAYS 1 /* to length 1, after truncate_dim */
+#define CITADEL_NORMALIZE_NEVER 2  /* as pooled, even if the model would normalise */
+
+typedef struct citadel_embed_options {
+    size_t size;
+    uint32_t flags;    /* none defined: 0 */
+    int32_t precision; /* the form to use, or AUTO; for a loaded model: its own, or an error */
+    int32_t normalize; /* CITADEL_NORMALIZE_* */
+    uint32_t
+        truncate_dim;  /* keep the first so many numbers of each vector (Matryoshka models); 0: all.
+                          As in sentence-transformers the cut comes after the model's own
+                          normalisation; NORMALIZE_ALWAYS brings what is left to length 1 again */
+    size_t row_stride; /* floats from one row of `out` to the next; 0: rows without gaps */
+    uint32_t max_tokens; /* cut texts here, special tokens included; 0: the model's limit, which is
+                            also the most that is allowed */
+    uint32_t reserved0;
+    const char
+        *prompt_name;   /* one of the model's prompts; NULL: its default prompt, if it has one */
+    const char *prompt; /* text put in front of every text; "": none; not with prompt_name */
+} citadel_embed_options;
+
+#define CITADEL_EMBED_OPTIONS_INIT                                     \
+    {                                                                  \
+        sizeof(citadel_embed_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL \
+    }
+
+CITADEL_API void citadel_embed_options_init(citadel_embed_options *options, size_t size);
+
+#define CITADEL_LIMIT_NONE 0   /* the whole text was used */
+#define CITADEL_LIMIT_MODEL 1  /* cut at the model's max_tokens */
+#define CITADEL_LIMIT_OPTION 2 /* cut at the max_tokens of the options */
+
+/* What became of one text. Of fixed size for ever. */
+typedef struct citadel_text_result {
+    citadel_status status; /* CITADEL_OK, CITADEL_E_INVALID_UTF8, CITADEL_E_NOT_FINITE, ... */
+    uint32_t tokens;       /* tokens computed, special tokens and prompt included */
+    uint32_t truncated;    /* 1: the text had more tokens than that */
+    uint32_t limit;        /* CITADEL_LIMIT_*: what cut it */
+    uint32_t reserved[4];  /* 0 */
+} citadel_text_result;
+
+/* Embed `count` texts.
+ *
+ * texts        [count] UTF-8; an element may be NULL only where its length is 0.
+ * lengths      [count] bytes of each text; NULL: all NUL-terminated.
+ * count        0 is allowed and does nothing.
+ * options      NULL: defaults.
+ * out          [count, dim] float32, row-major; row i is the vector of text i. dim is
+ * citadel_model_dim, or truncate_dim. out_capacity floats that `out` has room for: (count - 1) *
+ * row_stride + dim at least, else CITADEL_E_CAPACITY. results      [count], or NULL.
+ *
+ * Texts longer than the limit are cut on the right, as sentence-transformers does; `results` tells.
+ * A text is read no further than the cut needs. A text's vector does not depend on what is embedded
+ * beside it beyond rounding: 2e-6 in any number of a normalised fp32 vector.
+ *
+ * A bad text (invalid UTF-8, a vector that is not finite) fails the call, and the error names the
+ * first one. Without `results` nothing more is computed then. With `results` the other texts are
+ * computed all the same: rows whose status is CITADEL_OK are valid, the rows of failed texts are
+ * filled with zeros. After any other error the contents of `out` are unspecified, and every status
+ * in `results` is the call's error.
+ *
+ * May run at the same time on any number of threads. Errors: INVALID_ARGUMENT, ABI, CAPACITY,
+ * INVALID_UTF8, NOT_FOUND (prompt_name), UNSUPPORTED (precision), NO_MEMORY, BACKEND, NOT_FINITE,
+ * FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status
+citadel_model_embed(const citadel_model *model, const char *const *texts, const size_t *lengths,
+                    size_t count, const citadel_embed_options *options, float *out,
+                    size_t out_capacity, citadel_text_result *results, citadel_error *error);
+
+/* The same by name (see citadel_model_load): the model is loaded if the engine does not have it,
+ * and kept. When the cache is full, the model that was used least recently and that nobody holds
+ * makes room. Errors: those of citadel_model_load and citadel_model_embed. */
+CITADEL_API CITADEL_NODISCARD citadel_status
+citadel_embed(citadel_engine *engine, const char *name, const char *const *texts,
+              const size_t *lengths, size_t count, const citadel_embed_options *options, float *out,
+              size_t out_capacity, citadel_text_result *results, citadel_error *error);
+
+/* ---- Tokenize ---------------------------------------------------------------------------- */
+
+#define CITADEL_TOKENIZE_NO_SPECIALS \
+    1u /* flag: leave out what surrounds a text ([CLS], [SEP])    */
+#define CITADEL_TOKENIZE_NO_TRUNCATION \
+    2u /* flag: the whole text, whatever the model's limit        */
+
+typedef struct citadel_tokenize_options {
+    size_t size;
+    uint32_t flags;          /* CITADEL_TOKENIZE_* */
+    uint32_t max_tokens;     /* as in citadel_embed_options; not with NO_TRUNCATION */
+    const char *prompt_name; /* as in citadel_embed_options, but NULL: no prompt */
+    const char *prompt;
+} citadel_tokenize_options;
+
+#define CITADEL_TOKENIZE_OPTIONS_INIT                      \
+    {                                                      \
+        sizeof(citadel_tokenize_options), 0, 0, NULL, NULL \
+    }
+
+CITADEL_API void citadel_tokenize_options_init(citadel_tokenize_options *options, size_t size);
+
+typedef struct citadel_tokens {
+    size_t size;
+    int32_t *ids;    /* in: the caller's array, or NULL to learn the count alone */
+    size_t capacity; /* in: its room */
+    size_t count;    /* out: number of ids, also when they did not fit */
+    uint32_t truncated;
+    uint32_t limit; /* CITADEL_LIMIT_* */
+} citadel_tokens;
+
+#define CITADEL_TOKENS_INIT                      \
+    {                                            \
+        sizeof(citadel_tokens), NULL, 0, 0, 0, 0 \
+    }
+
+#define CITADEL_NUL_TERMINATED ((size_t)-1) /* for a single text's `length` */
+
+/* The ids that citadel_model_embed would compute for one text, without computing. Errors:
+ * INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), CAPACITY (tokens->count has the
+ * need), NO_MEMORY. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
+    const citadel_model *model, const char *text, size_t length,
+    const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

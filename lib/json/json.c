@@ -1,0 +1,473 @@
+#include "json/json.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void ce_json_open(ce_json *json, const char *data, size_t size, ce_error *error)
+{
+    *json = (ce_json){.start = data, .at = data, .end = data + size, .error = error};
+}
+
+void ce_json_fail(ce_json *json, const char *format, ...)
+{
+    if (json->status != CE_OK)
+        return;
+    size_t line = 1, column = 1;
+    for (const char *c = json->start; c < json->at; c++) {
+        column++;
+        if (*c == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    char reason[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    json->status =
+        ce_fail(json->error, CE_E_BAD_MODEL, "line %zu, column %zu: %s", line, column, reason);
+}
+
+void ce_json_stop(ce_json *json, int status, const char *reason)
+{
+    if (json->status == CE_OK)
+        json->status = ce_fail(json->error, status, "%s", reason);
+}
+
+static void skip_space(ce_json *json)
+{
+    while (json->at < json->end &&
+           (*json->at == ' ' || *json->at == '\n' || *json->at == '\t' || *json->at == '\r'))
+        json->at++;
+}
+
+int ce_json_close(ce_json *json)
+{
+    if (json->status == CE_OK) {
+        skip_space(json);
+        if (json->at < json->end)
+            ce_json_fail(json, "more text after the end of the value");
+    }
+    ce_free(json->decoded);
+    json->decoded = NULL;
+    return json->status;
+}
+
+ce_json_kind ce_json_peek(ce_json *json)
+{
+    if (json->status != CE_OK)
+        return CE_JSON_NONE;
+    skip_space(json);
+    if (json->at == json->end)
+        return CE_JSON_NONE;
+    switch (*json->at) {
+    case '{':
+        return CE_JSON_OBJECT;
+    case '[':
+        return CE_JSON_ARRAY;
+    case '"':
+        return CE_JSON_STRING;
+    case 't':
+    case 'f':
+        return CE_JSON_BOOLEAN;
+    case 'n':
+        return CE_JSON_NULL;
+    default:
+        return *json->at == '-' || (*json->at >= '0' && *json->at <= '9') ? CE_JSON_NUMBER
+                                                                          : CE_JSON_NONE;
+    }
+}
+
+static int expect(ce_json *json, ce_json_kind kind)
+{
+    static const char *const names[] = {"a value",  "an object",     "an array", "a string",
+                                        "a number", "true or false", "null"};
+    ce_json_kind found = ce_json_peek(json);
+    if (json->status != CE_OK)
+        return 0;
+    if (found == kind)
+        return 1;
+    if (found != CE_JSON_NONE)
+        ce_json_fail(json, "expected %s, found %s", names[kind], names[found]);
+    else if (json->at == json->end)
+        ce_json_fail(json, "expected %s, but the text ends", names[kind]);
+    else
+        ce_json_fail(json, "expected %s", names[kind]);
+    return 0;
+}
+
+/* ---- Objects and arrays ------------------------------------------------------------------- */
+
+static void enter(ce_json *json, ce_json_kind kind)
+{
+    if (!expect(json, kind))
+        return;
+    if (json->depth == CE_JSON_DEPTH) {
+        ce_json_fail(json, "nested deeper than %d levels", CE_JSON_DEPTH);
+        return;
+    }
+    json->at++;
+    json->begun &= ~(UINT64_C(1) << json->depth);
+    json->depth++;
+}
+
+/* Step to the next element: 0 when the closing bracket was read. */
+static int next(ce_json *json, char closing)
+{
+    if (json->status != CE_OK)
+        return 0;
+    uint64_t level = UINT64_C(1) << (json->depth - 1);
+    skip_space(json);
+    if (json->at < json->end && *json->at == closing) {
+        json->at++;
+        json->depth--;
+        return 0;
+    }
+    if (json->begun & level) {
+        if (json->at == json->end || *json->at != ',') {
+            ce_json_fail(json, "expected ',' or '%c'", closing);
+            return 0;
+        }
+        json->at++;
+    }
+    json->begun |= level;
+    return 1;
+}
+
+void ce_json_object(ce_json *json)
+{
+    enter(json, CE_JSON_OBJECT);
+}
+
+int ce_json_member(ce_json *json, ce_json_text *key)
+{
+    *key = (ce_json_text){"", 0};
+    if (!next(json, '}'))
+        return 0;
+    *key = ce_json_string(json);
+    if (json->status != CE_OK)
+        return 0;
+    skip_space(json);
+    if (json->at == json->end || *json->at != ':') {
+        ce_json_fail(json, "expected ':' after a key");
+        return 0;
+    }
+    json->at++;
+    return 1;
+}
+
+void ce_json_array(ce_json *json)
+{
+    enter(json, CE_JSON_ARRAY);
+}
+
+int ce_json_element(ce_json *json)
+{
+    return next(json, ']');
+}
+
+/* ---- Strings ------------------------------------------------------------------------------ */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* The four digits of a \u escape; -1 if they are not there. */
+static long read_unit(ce_json *json)
+{
+    if (json->end - json->at < 4)
+        return -1;
+    long unit = 0;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex_digit(json->at[i]);
+        if (digit < 0)
+            return -1;
+        unit = unit * 16 + digit;
+    }
+    json->at += 4;
+    return unit;
+}
+
+/* Behind "\u": one scalar, from one escape or a pair. -1 when it is none. */
+static long read_scalar(ce_json *json)
+{
+    long high = read_unit(json);
+    if (high < 0xD800 || high > 0xDFFF)
+        return high;
+    if (high > 0xDBFF || json->end - json->at < 6 || json->at[0] != '\\' || json->at[1] != 'u')
+        return -1;
+    json->at += 2;
+    long low = read_unit(json);
+    if (low < 0xDC00 || low > 0xDFFF)
+        return -1;
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+}
+
+static size_t put_utf8(char *out, long scalar)
+{
+    if (scalar < 0x80) {
+        out[0] = (char)scalar;
+        return 1;
+    }
+    if (scalar < 0x800) {
+        out[0] = (char)(0xC0 | scalar >> 6);
+        out[1] = (char)(0x80 | (scalar & 0x3F));
+        return 2;
+    }
+    if (scalar < 0x10000) {
+        out[0] = (char)(0xE0 | scalar >> 12);
+        out[1] = (char)(0x80 | (scalar >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (scalar & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | scalar >> 18);
+    out[1] = (char)(0x80 | (scalar >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (scalar >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (scalar & 0x3F));
+    return 4;
+}
+
+/* Bytes of the well-formed UTF-8 character at `text`; 0 if there is none. */
+static size_t utf8_size(const char *text, const char *end)
+{
+    const unsigned char *b = (const unsigned char *)text;
+    size_t left = (size_t)(end - text);
+    size_t size = b[0] < 0x80   ? 1
+                  : b[0] < 0xC2 ? 0
+                  : b[0] < 0xE0 ? 2
+                  : b[0] < 0xF0 ? 3
+                  : b[0] < 0xF5 ? 4
+                                : 0;
+    if (size > left)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((b[i] & 0xC0) != 0x80)
+            return 0;
+    if ((b[0] == 0xE0 && b[1] < 0xA0) || (b[0] == 0xED && b[1] > 0x9F) ||
+        (b[0] == 0xF0 && b[1] < 0x90) || (b[0] == 0xF4 && b[1] > 0x8F))
+        return 0;
+    return size;
+}
+
+/* One escape, the backslash read already, to `out`; the bytes written, 0 after a failure. */
+static size_t read_escape(ce_json *json, char *out)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *known = json->at < json->end && *json->at ? strchr(from, *json->at) : NULL;
+    if (known) {
+        json->at++;
+        *out = to[known - from];
+        return 1;
+    }
+    if (json->at < json->end && *json->at == 'u') {
+        json->at++;
+        long scalar = read_scalar(json);
+        if (scalar >= 0)
+            return put_utf8(out, scalar);
+    }
+    ce_json_fail(json, "bad escape in a string");
+    return 0;
+}
+
+/* Read to the closing quote. Without `out` escapes are only noted; the return value says whether there were any. */
+static int scan_string(ce_json *json, char *out, size_t *size)
+{
+    int escaped = 0;
+    size_t written = 0;
+    while (json->at < json->end && *json->at != '"') {
+        char decoded[4];
+        size_t bytes;
+        const char *from = json->at;
+        if (*from == '\\') {
+            escaped = 1;
+            json->at++;
+            bytes = read_escape(json, decoded);
+            from = decoded;
+        } else if ((unsigned char)*from < 0x20) {
+            ce_json_fail(json, "control character 0x%02x in a string", (unsigned)*from);
+            bytes = 0;
+        } else {
+            bytes = utf8_size(json->at, json->end);
+            if (bytes == 0)
+                ce_json_fail(json, "invalid UTF-8 in a string");
+            json->at += bytes;
+        }
+        if (bytes == 0)
+            return 0;
+        if (out)
+            memcpy(out + written, from, bytes);
+        written += bytes;
+    }
+    if (json->at == json->end)
+        ce_json_fail(json, "string without an end");
+    else
+        json->at++;
+    *size = written;
+    return escaped;
+}
+
+ce_json_text ce_json_string(ce_json *json)
+{
+    static const ce_json_text empty = {"", 0};
+    if (!expect(json, CE_JSON_STRING))
+        return empty;
+    const char *start = ++json->at;
+    size_t size;
+    int escaped = scan_string(json, NULL, &size);
+    if (json->status != CE_OK)
+        return empty;
+    if (!escaped)
+        return (ce_json_text){start, size};
+    if (size > json->capacity) {
+        char *grown = ce_realloc(json->decoded, 2 * size);
+        if (!grown) {
+            ce_json_stop(json, CE_E_NO_MEMORY, "no memory for a string");
+            return empty;
+        }
+        json->decoded = grown;
+        json->capacity = 2 * size;
+    }
+    json->at = start;
+    scan_string(json, json->decoded, &size);
+    return (ce_json_text){json->decoded, size};
+}
+
+int ce_json_is(ce_json_text text, const char *name)
+{
+    return text.size == strlen(name) && memcmp(text.data, name, text.size) == 0;
+}
+
+/* ---- Numbers and words -------------------------------------------------------------------- */
+
+static size_t digits(ce_json *json)
+{
+    const char *start = json->at;
+    while (json->at < json->end && *json->at >= '0' && *json->at <= '9')
+        json->at++;
+    return (size_t)(json->at - start);
+}
+
+/* Read a number by the grammar; 1 if it is written as an integer. */
+static int scan_number(ce_json *json)
+{
+    int integer = 1;
+    json->at += *json->at == '-';
+    const char *first = json->at;
+    size_t whole = digits(json);
+    int good = whole == 1 || (whole > 1 && *first != '0');
+    if (good && json->at < json->end && *json->at == '.') {
+        json->at++;
+        integer = 0;
+        good = digits(json) > 0;
+    }
+    if (good && json->at < json->end && (*json->at == 'e' || *json->at == 'E')) {
+        json->at++;
+        integer = 0;
+        if (json->at < json->end && (*json->at == '+' || *json->at == '-'))
+            json->at++;
+        good = digits(json) > 0;
+    }
+    if (!good)
+        ce_json_fail(json, "malformed number");
+    return integer;
+}
+
+int64_t ce_json_integer(ce_json *json, int64_t min, int64_t max)
+{
+    if (!expect(json, CE_JSON_NUMBER))
+        return min;
+    const char *start = json->at;
+    int integer = scan_number(json);
+    if (json->status != CE_OK)
+        return min;
+    int negative = *start == '-';
+    uint64_t value = 0;
+    int fits = integer && json->at - start <= 18;
+    for (const char *c = start + negative; fits && c < json->at; c++)
+        value = value * 10 + (uint64_t)(*c - '0');
+    int64_t result = negative ? -(int64_t)value : (int64_t)value;
+    if (!fits || result < min || result > max) {
+        ce_json_fail(json, "%.*s is not a whole number from %lld to %lld", (int)(json->at - start),
+                     start, (long long)min, (long long)max);
+        return min;
+    }
+    return result;
+}
+
+static int word(ce_json *json, const char *text)
+{
+    size_t size = strlen(text);
+    if ((size_t)(json->end - json->at) < size || memcmp(json->at, text, size) != 0)
+        return 0;
+    json->at += size;
+    return 1;
+}
+
+int ce_json_boolean(ce_json *json)
+{
+    if (!expect(json, CE_JSON_BOOLEAN))
+        return 0;
+    int value = word(json, "true");
+    if (!value && !word(json, "false"))
+        ce_json_fail(json, "expected true or false");
+    return value;
+}
+
+void ce_json_null(ce_json *json)
+{
+    if (expect(json, CE_JSON_NULL) && !word(json, "null"))
+        ce_json_fail(json, "expected null");
+}
+
+/* Without recursion: containers are stepped through level by level. */
+void ce_json_skip(ce_json *json)
+{
+    char closing[CE_JSON_DEPTH];
+    int levels = 0;
+    size_t size;
+    ce_json_text key;
+    do {
+        switch (ce_json_peek(json)) {
+        case CE_JSON_OBJECT:
+        case CE_JSON_ARRAY: {
+            int object = *json->at == '{';
+            enter(json, object ? CE_JSON_OBJECT : CE_JSON_ARRAY);
+            if (json->status == CE_OK)
+                closing[levels++] = object ? '}' : ']';
+            break;
+        }
+        case CE_JSON_STRING:
+            json->at++;
+            scan_string(json, NULL, &size);
+            break;
+        case CE_JSON_NUMBER:
+            scan_number(json);
+            break;
+        case CE_JSON_BOOLEAN:
+            ce_json_boolean(json);
+            break;
+        case CE_JSON_NULL:
+            ce_json_null(json);
+            break;
+        case CE_JSON_NONE:
+            ce_json_fail(json, "expected a value");
+            break;
+        }
+        while (levels > 0 &&
+               !(closing[levels - 1] == '}' ? ce_json_member(json, &key) : ce_json_element(json))) {
+            if (json->status != CE_OK)
+                return;
+            levels--;
+        }
+    } while (levels > 0 && json->status == CE_OK);
+}

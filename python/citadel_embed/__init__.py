@@ -1,0 +1,454 @@
+"""citadel_embed from Python: the C library through ctypes, vectors as numpy arrays.
+
+    import citadel_embed
+
+    with citadel_embed.Engine() as engine, engine.load("all-MiniLM-L6-v2") as model:
+        vectors = model.embed(["How do I reset my password?", "Forgot the password: what now?"])
+
+The rules (threads, ownership, errors) are those of ``citadel_embed.h``. ctypes releases the interpreter
+lock during a call, so Python threads embed in parallel. The shared library is found through the
+environment variable CITADEL_EMBED_LIBRARY, else by the system's loader as ``libcitadel_embed.so.0``; it is
+opened by the first Engine, so that importing this package needs nothing but numpy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from ctypes import c_char, c_char_p, c_double, c_float, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["CitadelError", "Engine", "Model", "TextResult", "version"]
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+NORMALIZE = ("model", "always", "never")
+LIMITS = (None, "model", "option")
+
+
+class _Error(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("code", c_int32),
+        ("native_code", c_int32),
+        ("message", c_char * 496),
+    ]
+
+
+class _EngineOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("flags", c_uint32),
+        ("threads", c_uint32),
+        ("model_path", c_char_p),
+        ("torch_backend", c_char_p),
+        ("log", c_void_p),
+        ("log_user", c_void_p),
+        ("log_level", c_int32),
+        ("cache_models", c_uint32),
+        ("batch_tokens", c_uint32),
+        ("reserved0", c_uint32),
+    ]
+
+
+class _LoadOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("flags", c_uint32),
+        ("precision", c_int32),
+        ("require_id", c_char_p),
+    ]
+
+
+class _Info(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("path", c_char_p),
+        ("id", c_char_p),
+        ("architecture", c_char_p),
+        ("backend", c_char_p),
+        ("form", c_char_p),
+        ("pooling", c_char_p),
+        ("layout", c_char_p),
+        ("default_prompt", c_char_p),
+        ("dim", c_uint32),
+        ("max_tokens", c_uint32),
+        ("vocab_size", c_uint32),
+        ("precision", c_int32),
+        ("normalize", c_uint32),
+        ("prompts", c_uint32),
+        ("weight_bytes", c_uint64),
+        ("load_seconds", c_double),
+        ("golden_error", c_double),
+        ("golden_texts", c_uint32),
+        ("reserved0", c_uint32),
+    ]
+
+
+class _EmbedOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("flags", c_uint32),
+        ("precision", c_int32),
+        ("normalize", c_int32),
+        ("truncate_dim", c_uint32),
+        ("row_stride", c_size_t),
+        ("max_tokens", c_uint32),
+        ("reserved0", c_uint32),
+        ("prompt_name", c_char_p),
+        ("prompt", c_char_p),
+    ]
+
+
+class _TextResult(ctypes.Structure):
+    _fields_ = [
+        ("status", c_int32),
+        ("tokens", c_uint32),
+        ("truncated", c_uint32),
+        ("limit", c_uint32),
+        ("reserved", c_uint32 * 4),
+    ]
+
+
+class _TokenizeOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("flags", c_uint32),
+        ("max_tokens", c_uint32),
+        ("prompt_name", c_char_p),
+        ("prompt", c_char_p),
+    ]
+
+
+class _Tokens(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("ids", ctypes.POINTER(c_int32)),
+        ("capacity", c_size_t),
+        ("count", c_size_t),
+        ("truncated", c_uint32),
+        ("limit", c_uint32),
+    ]
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    error = ctypes.POINTER(_Error)
+    texts = (ctypes.POINTER(c_char_p), ctypes.POINTER(c_size_t), c_size_t)
+    output = (c_void_p, c_size_t, c_void_p, error)
+    signatures = {
+        "citadel_version": (c_char_p, ()),
+        "citadel_build_info": (c_char_p, ()),
+        "citadel_status_name": (c_char_p, (c_int32,)),
+        "citadel_engine_create": (c_int32, (c_void_p, ctypes.POINTER(c_void_p), error)),
+        "citadel_engine_destroy": (None, (c_void_p,)),
+        "citadel_model_load": (
+            c_int32,
+            (c_void_p, c_char_p, c_void_p, ctypes.POINTER(c_void_p), error),
+        ),
+        "citadel_model_unload": (None, (c_void_p,)),
+        "citadel_model_dim": (c_size_t, (c_void_p,)),
+        "citadel_model_info": (c_int32, (c_void_p, ctypes.POINTER(_Info), error)),
+        "citadel_model_prompt": (
+            c_int32,
+            (c_void_p, c_uint32, ctypes.POINTER(c_char_p), ctypes.POINTER(c_char_p), error),
+        ),
+        "citadel_model_embed": (c_int32, (c_void_p, *texts, c_void_p, *output)),
+        "citadel_embed": (c_int32, (c_void_p, c_char_p, *texts, c_void_p, *output)),
+        "citadel_tokenize": (
+            c_int32,
+            (c_void_p, c_char_p, c_size_t, c_void_p, ctypes.POINTER(_Tokens), error),
+        ),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+_opened: ctypes.CDLL | None = None
+
+
+def _library() -> ctypes.CDLL:
+    global _opened
+    if _opened is None:
+        path = os.environ.get("CITADEL_EMBED_LIBRARY", "libcitadel_embed.so.0")
+        _opened = _declare(ctypes.CDLL(path))
+    return _opened
+
+
+def version() -> str:
+    """Version of the C library."""
+    return _library().citadel_version().decode()
+
+
+class CitadelError(Exception):
+    """A call of the C library failed. ``status`` is the name of its citadel_status."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _check(status: int, error: _Error) -> None:
+    if status:
+        name = _library().citadel_status_name(status).decode()
+        raise CitadelError(name, error.message.decode() or name)
+
+
+def _new_error() -> _Error:
+    return _Error(size=ctypes.sizeof(_Error))
+
+
+def _utf8(text: str | os.PathLike | None) -> bytes | None:
+    return None if text is None else os.fspath(text).encode()
+
+
+def _text_bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """What became of one text: tokens computed, and whether and by which limit it was cut."""
+
+    status: str
+    tokens: int
+    truncated: bool
+    limit: str | None
+
+
+class Engine:
+    """Threads and loaded models. Close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        *,
+        threads: int = 0,
+        model_path: str | os.PathLike | None = None,
+        torch_backend: str | os.PathLike | None = None,
+        cache_models: int = 0,
+        batch_tokens: int = 0,
+        log_level: int = 0,
+    ) -> None:
+        self._handle = c_void_p()
+        options = _EngineOptions(
+            size=ctypes.sizeof(_EngineOptions),
+            threads=threads,
+            model_path=_utf8(model_path),
+            torch_backend=_utf8(torch_backend),
+            cache_models=cache_models,
+            batch_tokens=batch_tokens,
+            log_level=log_level,
+        )
+        error = _new_error()
+        _check(
+            _library().citadel_engine_create(
+                ctypes.byref(options), ctypes.byref(self._handle), error
+            ),
+            error,
+        )
+
+    def load(
+        self,
+        name: str | os.PathLike,
+        *,
+        precision: str = "auto",
+        require_id: str | None = None,
+    ) -> Model:
+        """Load a model by name or path."""
+        return Model(self, name, precision, require_id)
+
+    def close(self) -> None:
+        if self._handle:
+            _library().citadel_engine_destroy(self._handle)
+            self._handle = c_void_p()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+
+class Model:
+    """A loaded model. Close it, or use it as a context manager; it may outlive its engine."""
+
+    def __init__(
+        self, engine: Engine, name: str | os.PathLike, precision: str, require_id: str | None
+    ) -> None:
+        self._handle = c_void_p()
+        options = _LoadOptions(
+            size=ctypes.sizeof(_LoadOptions),
+            precision=PRECISIONS.index(precision),
+            require_id=_utf8(require_id),
+        )
+        error = _new_error()
+        status = _library().citadel_model_load(
+            engine._handle,
+            _utf8(name),
+            ctypes.byref(options),
+            ctypes.byref(self._handle),
+            error,
+        )
+        _check(status, error)
+        self.dim: int = _library().citadel_model_dim(self._handle)
+
+    def embed(self, texts: Sequence[str | bytes], **options) -> np.ndarray:
+        """Vectors of ``texts`` as float32 ``[len(texts), dim]``.
+
+        Options: ``precision``, ``normalize`` ("model", "always", "never"), ``truncate_dim``, ``max_tokens``,
+        ``prompt_name``, ``prompt``. Bytes are taken as UTF-8 as they are. Any bad text raises.
+        """
+        vectors, _, status, error = self._embed(texts, None, **options)
+        _check(status, error)
+        return vectors
+
+    def embed_results(
+        self, texts: Sequence[str | bytes], **options
+    ) -> tuple[np.ndarray, list[TextResult]]:
+        """As ``embed``, with a TextResult for each text. A bad text has its status there and a row of zeros."""
+        results = (_TextResult * len(texts))()
+        vectors, results, status, error = self._embed(texts, results, **options)
+        name = _library().citadel_status_name
+        found = [
+            TextResult(name(r.status).decode(), r.tokens, bool(r.truncated), LIMITS[r.limit])
+            for r in results
+        ]
+        if status and all(r.status for r in results):
+            _check(status, error)
+        return vectors, found
+
+    def _embed(
+        self,
+        texts: Sequence[str | bytes],
+        results,
+        *,
+        precision: str = "auto",
+        normalize: str = "model",
+        truncate_dim: int = 0,
+        max_tokens: int = 0,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+    ):
+        if isinstance(texts, (str, bytes)):
+            raise TypeError("texts is one text: give a list of texts")
+        encoded = [_text_bytes(text) for text in texts]
+        count = len(encoded)
+        pointers = (c_char_p * count)(*encoded)
+        lengths = (c_size_t * count)(*map(len, encoded))
+        options = _EmbedOptions(
+            size=ctypes.sizeof(_EmbedOptions),
+            precision=PRECISIONS.index(precision),
+            normalize=NORMALIZE.index(normalize),
+            truncate_dim=truncate_dim,
+            max_tokens=max_tokens,
+            prompt_name=_utf8(prompt_name),
+            prompt=_utf8(prompt),
+        )
+        vectors = np.empty((count, truncate_dim or self.dim), dtype=np.float32)
+        error = _new_error()
+        status = _library().citadel_model_embed(
+            self._handle,
+            pointers,
+            lengths,
+            count,
+            ctypes.byref(options),
+            vectors.ctypes.data_as(c_void_p),
+            vectors.size,
+            results,
+            error,
+        )
+        return vectors, results, status, error
+
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        specials: bool = True,
+        truncation: bool = True,
+        max_tokens: int = 0,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+    ) -> list[int]:
+        """Token ids of one text, as ``embed`` would compute them."""
+        data = _text_bytes(text)
+        options = _TokenizeOptions(
+            size=ctypes.sizeof(_TokenizeOptions),
+            flags=(not specials) | (not truncation) << 1,
+            max_tokens=max_tokens,
+            prompt_name=_utf8(prompt_name),
+            prompt=_utf8(prompt),
+        )
+        # No tokenizer gives more ids than bytes, beside the special tokens and the prompt.
+        capacity = len(data) + len(options.prompt or b"") + 1024
+        ids = (c_int32 * capacity)()
+        tokens = _Tokens(size=ctypes.sizeof(_Tokens), ids=ids, capacity=capacity)
+        error = _new_error()
+        status = _library().citadel_tokenize(
+            self._handle, data, len(data), ctypes.byref(options), ctypes.byref(tokens), error
+        )
+        _check(status, error)
+        return ids[: tokens.count]
+
+    def info(self) -> dict:
+        """What was loaded: the fields of ``citadel_info``, and the prompts."""
+        info = _Info(size=ctypes.sizeof(_Info))
+        error = _new_error()
+        _check(_library().citadel_model_info(self._handle, ctypes.byref(info), error), error)
+        fields = {}
+        for name, kind in _Info._fields_:
+            value = getattr(info, name)
+            fields[name] = value.decode() if kind is c_char_p and value is not None else value
+        del fields["size"], fields["reserved0"]
+        fields["precision"] = PRECISIONS[info.precision]
+        fields["normalize"] = bool(info.normalize)
+        fields["prompts"] = dict(self._prompt(i) for i in range(info.prompts))
+        return fields
+
+    def _prompt(self, index: int) -> tuple[str, str]:
+        name, text, error = c_char_p(), c_char_p(), _new_error()
+        _check(_library().citadel_model_prompt(self._handle, index, name, text, error), error)
+        return name.value.decode(), text.value.decode()
+
+    def close(self) -> None:
+        if self._handle:
+            _library().citadel_model_unload(self._handle)
+            self._handle = c_void_p()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+
+def _check_layout() -> None:
+    """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
+    sizes = {
+        _Error: 512,
+        _EngineOptions: 64,
+        _LoadOptions: 24,
+        _Info: 136,
+        _EmbedOptions: 56,
+        _TextResult: 32,
+        _TokenizeOptions: 32,
+        _Tokens: 40,
+    }
+    for struct, size in sizes.items():
+        if ctypes.sizeof(struct) != size:
+            raise ImportError(f"{struct.__name__} is {ctypes.sizeof(struct)} bytes, expected {size}")
+
+
+_check_layout()

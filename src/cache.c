@@ -1,0 +1,353 @@
+#include "cache.h"
+
+#include "base/mem.h"
+#include "engine.h"
+#include "model.h"
+#include "names.h"
+#include "pack.h"
+
+#include <string.h>
+
+void ce_cache_init(ce_cache *cache, size_t capacity)
+{
+    *cache = (ce_cache){.capacity = capacity};
+    pthread_mutex_init(&cache->lock, NULL);
+    pthread_cond_init(&cache->changed, NULL);
+}
+
+void ce_cache_destroy(ce_cache *cache)
+{
+    ce_cache_drop_idle(cache);
+    pthread_cond_destroy(&cache->changed);
+    pthread_mutex_destroy(&cache->lock);
+}
+
+static void slot_free(citadel_model *model)
+{
+    for (int i = 0; i < CE_ALIASES; i++)
+        ce_free(model->slot.aliases[i]);
+    ce_model_free(model);
+    ce_free(model);
+}
+
+static int idle(const citadel_model *model)
+{
+    return model->slot.uses == 0 && model->slot.handles == 0;
+}
+
+static void unlink_model(ce_cache *cache, citadel_model *model)
+{
+    citadel_model **link = &cache->models;
+    while (*link != model)
+        link = &(*link)->slot.next;
+    *link = model->slot.next;
+    model->slot.linked = 0;
+    cache->count--;
+}
+
+static void touch(ce_cache *cache, citadel_model *model)
+{
+    model->slot.last_use = ++cache->clock;
+}
+
+/* An alias carries the precision too, because one name can stand for several forms. */
+static int alias_is(const char *alias, const char *name, int32_t precision)
+{
+    return alias && alias[0] == (char)('0' + precision) && strcmp(alias + 1, name) == 0;
+}
+
+static citadel_model *find_alias(const ce_cache *cache, const char *name, int32_t precision)
+{
+    for (citadel_model *m = cache->models; m; m = m->slot.next)
+        for (int i = 0; i < CE_ALIASES; i++)
+            if (alias_is(m->slot.aliases[i], name, precision))
+                return m;
+    return NULL;
+}
+
+/* A name for which there is no room or memory is looked up on the disk again the next time. */
+static void add_alias(citadel_model *model, const char *name, int32_t precision)
+{
+    for (int i = 0; i < CE_ALIASES; i++) {
+        char **alias = &model->slot.aliases[i];
+        if (alias_is(*alias, name, precision))
+            return;
+        if (*alias)
+            continue;
+        size_t length = strlen(name);
+        *alias = ce_malloc(length + 2);
+        if (*alias) {
+            (*alias)[0] = (char)('0' + precision);
+            memcpy(*alias + 1, name, length + 1);
+        }
+        return;
+    }
+}
+
+static citadel_model *find_id(const ce_cache *cache, const char *id, int32_t precision)
+{
+    for (citadel_model *m = cache->models; m; m = m->slot.next)
+        if (m->slot.precision == precision && strcmp(m->slot.id, id) == 0)
+            return m;
+    return NULL;
+}
+
+/* The model that makes room; NULL, and whether it is worth waiting for one, when there is none. */
+static citadel_model *least_recently_used(const ce_cache *cache, int *worth_waiting)
+{
+    citadel_model *oldest = NULL;
+    *worth_waiting = 0;
+    for (citadel_model *m = cache->models; m; m = m->slot.next) {
+        if (m->slot.handles == 0)
+            *worth_waiting = 1;
+        if (idle(m) && (!oldest || m->slot.last_use < oldest->slot.last_use))
+            oldest = m;
+    }
+    return oldest;
+}
+
+/* Take models out of the full cache until there is a place. They are collected in `removed` and freed by the
+ * caller without the lock. May wait; the caller must then look again for its model. */
+static int make_room(ce_cache *cache, citadel_model **removed, int *waited, ce_error *error)
+{
+    *waited = 0;
+    while (cache->count >= cache->capacity) {
+        int worth_waiting;
+        citadel_model *oldest = least_recently_used(cache, &worth_waiting);
+        if (oldest) {
+            unlink_model(cache, oldest);
+            oldest->slot.next = *removed;
+            *removed = oldest;
+        } else if (worth_waiting) {
+            pthread_cond_wait(&cache->changed, &cache->lock);
+            *waited = 1;
+            return CE_OK;
+        } else {
+            return ce_fail(error, CE_E_BUSY,
+                           "all %zu cache slots are held by loaded models: unload one, or raise "
+                           "cache_models (MODEL_CACHE_SIZE)",
+                           cache->capacity);
+        }
+    }
+    return CE_OK;
+}
+
+static void free_removed(ce_log *log, citadel_model *removed)
+{
+    while (removed) {
+        citadel_model *next = removed->slot.next;
+        ce_log_write(log, CITADEL_LOG_INFO, "model '%s' left the cache to make room",
+                     removed->pack->name);
+        slot_free(removed);
+        removed = next;
+    }
+}
+
+static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precision,
+                    citadel_model **out, ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    citadel_model *model = ce_calloc(1, sizeof *model);
+    if (!model)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a model");
+    model->engine = engine;
+    model->slot.state = CE_CACHE_LOADING;
+    model->slot.linked = 1;
+    model->slot.uses = 1;
+    model->slot.precision = precision;
+    memcpy(model->slot.id, pack->id, sizeof model->slot.id);
+    model->slot.next = cache->models;
+    cache->models = model;
+    cache->count++;
+    *out = model;
+    return CE_OK;
+}
+
+/* With the lock held: this thread's use ends. Returns the model if nobody is left to free it. */
+static citadel_model *end_use(ce_cache *cache, citadel_model *model)
+{
+    model->slot.uses--;
+    pthread_cond_broadcast(&cache->changed);
+    return !model->slot.linked && idle(model) ? model : NULL;
+}
+
+/* Wait for a model that another thread may still be loading. */
+static int join(ce_cache *cache, citadel_model *model, citadel_model **dead, ce_error *error)
+{
+    model->slot.uses++;
+    while (model->slot.state == CE_CACHE_LOADING)
+        pthread_cond_wait(&cache->changed, &cache->lock);
+    if (model->slot.state == CE_CACHE_READY)
+        return CE_OK;
+    *error = model->slot.failure;
+    int status = model->slot.status;
+    *dead = end_use(cache, model);
+    return status;
+}
+
+static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, int32_t precision,
+                citadel_model **dead, ce_error *error)
+{
+    pthread_mutex_unlock(&cache->lock);
+    int status = ce_model_load(model, pack, precision, error);
+    pthread_mutex_lock(&cache->lock);
+    model->slot.state = status == CE_OK ? CE_CACHE_READY : CE_CACHE_FAILED;
+    if (status != CE_OK) {
+        model->slot.status = status;
+        model->slot.failure = *error;
+        unlink_model(cache, model);
+        *dead = end_use(cache, model);
+    }
+    pthread_cond_broadcast(&cache->changed);
+    return status;
+}
+
+/* With the lock held, which is let go while a model is loaded or room is waited for. `*pack` is taken when it is used. */
+static int find_or_load(citadel_engine *engine, ce_pack **pack, int32_t precision,
+                        citadel_model **removed, citadel_model **out, citadel_model **dead,
+                        ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    for (;;) {
+        citadel_model *model = find_id(cache, (*pack)->id, precision);
+        if (model) {
+            *out = model;
+            return join(cache, model, dead, error);
+        }
+        int waited;
+        int status = make_room(cache, removed, &waited, error);
+        if (status != CE_OK)
+            return status;
+        if (waited)
+            continue;
+        status = add_slot(engine, *pack, precision, out, error);
+        if (status != CE_OK)
+            return status;
+        ce_pack *mine = *pack;
+        *pack = NULL;
+        /* What was removed is freed before the new model takes its memory. */
+        pthread_mutex_unlock(&cache->lock);
+        free_removed(&engine->log, *removed);
+        *removed = NULL;
+        pthread_mutex_lock(&cache->lock);
+        return load(cache, *out, mine, precision, dead, error);
+    }
+}
+
+static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t precision,
+                             const char *require_id, citadel_model **out, ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    char *path;
+    int status = ce_names_resolve(name, engine->config.model_path, &path, error);
+    if (status != CE_OK)
+        return status;
+    ce_pack *pack = NULL;
+    status = ce_pack_open(path, require_id, &pack, error);
+    ce_free(path);
+    if (status != CE_OK)
+        return status;
+
+    citadel_model *removed = NULL, *dead = NULL;
+    pthread_mutex_lock(&cache->lock);
+    status = find_or_load(engine, &pack, precision, &removed, out, &dead, error);
+    if (status == CE_OK) {
+        add_alias(*out, name, precision);
+        touch(cache, *out);
+    }
+    pthread_mutex_unlock(&cache->lock);
+
+    free_removed(&engine->log, removed);
+    if (dead)
+        slot_free(dead);
+    ce_pack_close(pack);
+    if (status != CE_OK)
+        *out = NULL;
+    return status;
+}
+
+int ce_cache_acquire(citadel_engine *engine, const char *name, int32_t precision,
+                     const char *require_id, citadel_model **out, ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    *out = NULL;
+    if (!require_id) {
+        pthread_mutex_lock(&cache->lock);
+        citadel_model *model = find_alias(cache, name, precision);
+        if (model) {
+            model->slot.uses++;
+            touch(cache, model);
+        }
+        pthread_mutex_unlock(&cache->lock);
+        if (model) {
+            *out = model;
+            return CE_OK;
+        }
+    }
+    return acquire_from_disk(engine, name, precision, require_id, out, error);
+}
+
+void ce_cache_hold(citadel_model *model)
+{
+    ce_cache *cache = &model->engine->cache;
+    pthread_mutex_lock(&cache->lock);
+    model->slot.uses++;
+    touch(cache, model);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void ce_cache_release(citadel_model *model)
+{
+    ce_cache *cache = &model->engine->cache;
+    pthread_mutex_lock(&cache->lock);
+    citadel_model *dead = end_use(cache, model);
+    pthread_mutex_unlock(&cache->lock);
+    if (dead)
+        slot_free(dead);
+}
+
+void ce_cache_add_handle(citadel_model *model)
+{
+    ce_cache *cache = &model->engine->cache;
+    pthread_mutex_lock(&cache->lock);
+    model->slot.handles++;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void ce_cache_drop_handle(citadel_model *model)
+{
+    ce_cache *cache = &model->engine->cache;
+    pthread_mutex_lock(&cache->lock);
+    model->slot.handles--;
+    citadel_model *dead = NULL;
+    if (model->slot.handles == 0) {
+        if (model->slot.linked)
+            unlink_model(cache, model);
+        if (idle(model))
+            dead = model;
+        pthread_cond_broadcast(&cache->changed);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (dead)
+        slot_free(dead);
+}
+
+void ce_cache_drop_idle(ce_cache *cache)
+{
+    citadel_model *removed = NULL;
+    pthread_mutex_lock(&cache->lock);
+    for (citadel_model *m = cache->models, *next; m; m = next) {
+        next = m->slot.next;
+        if (!idle(m))
+            continue;
+        unlink_model(cache, m);
+        m->slot.next = removed;
+        removed = m;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    while (removed) {
+        citadel_model *next = removed->slot.next;
+        slot_free(removed);
+        removed = next;
+    }
+}

@@ -1,0 +1,213 @@
+/* sched_getaffinity */
+#define _GNU_SOURCE
+#include "workers.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct ce_job_group {
+    size_t pending;
+    pthread_cond_t done;
+} ce_job_group;
+
+typedef struct worker {
+    ce_workers *workers;
+    pthread_t thread;
+    pthread_cond_t wake;
+    int idle;
+} worker;
+
+struct ce_workers {
+    pthread_mutex_t lock;
+    ce_job *first, **last; /* waiting jobs */
+    unsigned count;
+    unsigned free; /* threads that no job uses */
+    int ending;
+    worker threads[];
+};
+
+enum { CPUS_MAX = 1024 };
+
+/* The number of CPUs in "quota period", rounded up; 0 when there is no limit or no such file. */
+static unsigned cgroup_quota(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!file)
+        return 0;
+    unsigned long long quota, period;
+    int fields = fscanf(file, "%llu %llu", &quota, &period);
+    fclose(file);
+    if (fields != 2 || quota == 0 || period == 0)
+        return 0;
+    unsigned long long cpus = (quota + period - 1) / period;
+    return cpus < CPUS_MAX ? (unsigned)cpus : CPUS_MAX;
+}
+
+unsigned ce_workers_available_cpus(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    unsigned cpus = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        cpus = (unsigned)CPU_COUNT(&set);
+    unsigned quota = cgroup_quota();
+    if (quota && quota < cpus)
+        cpus = quota;
+    return cpus < CPUS_MAX ? cpus : CPUS_MAX;
+}
+
+static ce_job *pop(ce_workers *workers)
+{
+    ce_job *job = workers->first;
+    workers->first = job->next;
+    if (!workers->first)
+        workers->last = &workers->first;
+    return job;
+}
+
+/* Worker 0 alone takes all the threads: a backend keeps a pool of helpers for every thread that ever ran
+ * wide, and with one such thread their number stays below the budget. */
+static unsigned share(const ce_workers *workers, const worker *self)
+{
+    int alone = !workers->first && workers->free == workers->count;
+    return alone && self == &workers->threads[0] ? workers->count : 1;
+}
+
+static void wake_one(ce_workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        if (workers->threads[i].idle) {
+            workers->threads[i].idle = 0;
+            pthread_cond_signal(&workers->threads[i].wake);
+            return;
+        }
+    }
+}
+
+static void *work(void *argument)
+{
+    worker *self = argument;
+    ce_workers *workers = self->workers;
+    pthread_mutex_lock(&workers->lock);
+    for (;;) {
+        while (!workers->ending && (!workers->first || workers->free == 0)) {
+            self->idle = 1;
+            pthread_cond_wait(&self->wake, &workers->lock);
+        }
+        self->idle = 0;
+        if (!workers->first)
+            break;
+        ce_job *job = pop(workers);
+        unsigned threads = share(workers, self);
+        workers->free -= threads;
+        pthread_mutex_unlock(&workers->lock);
+
+        ce_job_group *group = job->group;
+        job->run(job, (int)threads);
+
+        pthread_mutex_lock(&workers->lock);
+        workers->free += threads;
+        if (--group->pending == 0)
+            pthread_cond_signal(&group->done);
+        /* A wide job may have kept several waiting; this thread takes one of them itself. */
+        ce_job *waiting = workers->first ? workers->first->next : NULL;
+        for (unsigned i = 1; i < threads && waiting; i++, waiting = waiting->next)
+            wake_one(workers);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+static int start(ce_workers *workers, worker *self)
+{
+    self->workers = workers;
+    pthread_cond_init(&self->wake, NULL);
+    /* The host's signals belong to the host's threads; faults stay visible to its crash handler. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t all, before;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&self->thread, NULL, work, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed)
+        pthread_cond_destroy(&self->wake);
+    return failed;
+}
+
+static void stop(ce_workers *workers, unsigned started)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->ending = 1;
+    for (unsigned i = 0; i < started; i++)
+        pthread_cond_signal(&workers->threads[i].wake);
+    pthread_mutex_unlock(&workers->lock);
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(workers->threads[i].thread, NULL);
+        pthread_cond_destroy(&workers->threads[i].wake);
+    }
+    pthread_mutex_destroy(&workers->lock);
+    ce_free(workers);
+}
+
+int ce_workers_create(unsigned threads, ce_workers **out, ce_error *error)
+{
+    *out = NULL;
+    ce_workers *workers = ce_calloc(1, sizeof *workers + threads * sizeof workers->threads[0]);
+    if (!workers)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for %u compute threads", threads);
+    pthread_mutex_init(&workers->lock, NULL);
+    workers->last = &workers->first;
+    workers->count = threads;
+    workers->free = threads;
+    for (unsigned i = 0; i < threads; i++) {
+        int failed = start(workers, &workers->threads[i]);
+        if (failed) {
+            stop(workers, i);
+            return ce_fail_errno(error, CE_E_NO_MEMORY, failed,
+                                 "cannot start compute thread %u of %u", i + 1, threads);
+        }
+    }
+    *out = workers;
+    return CE_OK;
+}
+
+void ce_workers_destroy(ce_workers *workers)
+{
+    if (workers)
+        stop(workers, workers->count);
+}
+
+unsigned ce_workers_count(const ce_workers *workers)
+{
+    return workers->count;
+}
+
+void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride)
+{
+    if (count == 0)
+        return;
+    ce_job_group group = {.pending = count};
+    pthread_cond_init(&group.done, NULL);
+
+    pthread_mutex_lock(&workers->lock);
+    for (size_t i = 0; i < count; i++) {
+        ce_job *job = (ce_job *)((char *)jobs + i * stride);
+        job->group = &group;
+        job->next = NULL;
+        *workers->last = job;
+        workers->last = &job->next;
+    }
+    for (size_t i = 0; i < count && i < workers->free; i++)
+        wake_one(workers);
+    while (group.pending > 0)
+        pthread_cond_wait(&group.done, &workers->lock);
+    pthread_mutex_unlock(&workers->lock);
+    pthread_cond_destroy(&group.done);
+}

@@ -1,0 +1,34 @@
+/* The engine's compute threads. Everything that a backend computes runs here, so that a host's own threads keep
+ * their OpenMP and torch settings, and so that all calls together use no more threads than they were given. */
+#ifndef CE_WORKERS_H
+#define CE_WORKERS_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+typedef struct ce_workers ce_workers;
+
+/* One piece of work; lives with the caller until ce_workers_run has returned. */
+typedef struct ce_job {
+    void (*run)(struct ce_job *job,
+                int threads); /* `threads`: how many it may use, itself included */
+    struct ce_job *next;
+    struct ce_job_group *group;
+} ce_job;
+
+/* CPUs that this process may use: its affinity mask, and the quota of its control group. */
+unsigned ce_workers_available_cpus(void);
+
+int ce_workers_create(unsigned threads, ce_workers **out, ce_error *error);
+
+/* Ends the threads; no job may be waiting. NULL is allowed. */
+void ce_workers_destroy(ce_workers *workers);
+
+unsigned ce_workers_count(const ce_workers *workers);
+
+/* Run `count` jobs, which lie `stride` bytes apart, and return when all are done. Jobs of all callers start in
+ * the order they came. A job gets one thread; one that is alone gets all of them. */
+void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride);
+
+#endif

@@ -1,0 +1,303 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "kernels/attention.h"
+
+#include <math.h>
+
+static uint32_t seed = 1;
+
+static float uniform(void) /* -1 .. 1 */
+{
+    seed = seed * 1664525 + 1013904223;
+    return (float)(seed >> 8) * 0x1p-23f - 1.0f;
+}
+
+/* One set of tensors and what comes out; every buffer ends where it should, for the sanitizers. */
+typedef struct problem {
+    ce_attention call;
+    size_t tokens, elements[3]; /* of q, k, v */
+    float *data[3];
+    void *scratch;
+} problem;
+
+/* `gap` elements lie between heads, and between tokens once more. */
+static problem problem_new(size_t tokens, size_t heads, size_t kv_heads, size_t dim, ptrdiff_t gap)
+{
+    problem p = {.tokens = tokens};
+    ce_heads view[3];
+    for (int t = 0; t < 3; t++) {
+        size_t n = t == 0 ? heads : kv_heads;
+        ptrdiff_t by_head = (ptrdiff_t)dim + gap, by_token = (ptrdiff_t)n * by_head + gap;
+        p.elements[t] = (tokens - 1) * (size_t)by_token + (n - 1) * (size_t)by_head + dim;
+        p.data[t] = ce_malloc(p.elements[t] * sizeof(float));
+        assert_non_null(p.data[t]);
+        for (size_t i = 0; i < p.elements[t]; i++)
+            p.data[t][i] = uniform();
+        view[t] = (ce_heads){p.data[t], by_token, by_head};
+    }
+    p.scratch = ce_aligned_alloc(64, ce_attention_scratch(dim, tokens));
+    p.call = (ce_attention){view[0], view[1], view[2], heads, kv_heads, dim, 1.0f, -1, -1, NULL, 0};
+    p.call.scale = 1.0f / sqrtf((float)dim);
+    p.call.out = ce_malloc(tokens * heads * dim * sizeof(float));
+    assert_non_null(p.call.out);
+    assert_non_null(p.scratch);
+    return p;
+}
+
+static void problem_free(problem *p)
+{
+    for (int t = 0; t < 3; t++)
+        ce_free(p->data[t]);
+    ce_free(p->call.out);
+    ce_free(p->scratch);
+}
+
+static void problem_fill(problem *p, int tensor, float scale)
+{
+    for (size_t i = 0; i < p->elements[tensor]; i++)
+        p->data[tensor][i] = uniform() * scale;
+}
+
+static const float *element(const ce_heads *view, size_t token, size_t head)
+{
+    return view->data + (ptrdiff_t)token * view->by_token + (ptrdiff_t)head * view->by_head;
+}
+
+/* Compare one text with sums in double. A score is known to one part in 2^24 or so, and what a weight
+ * loses by that grows with the score. */
+static void check(const problem *p, size_t begin, size_t end)
+{
+    const ce_attention *a = &p->call;
+    size_t length = end - begin, dim = a->head_dim;
+    double *weight = ce_malloc(length * sizeof *weight);
+    assert_non_null(weight);
+    for (size_t head = 0; head < a->heads; head++) {
+        size_t kv_head = head / (a->heads / a->kv_heads);
+        for (size_t i = 0; i < length; i++) {
+            const float *q = element(&a->q, begin + i, head);
+            double top = -INFINITY, size = 0, sum = 0;
+            for (size_t j = 0; j < length; j++) {
+                int64_t distance = (int64_t)j - (int64_t)i;
+                int visible = (a->window_left < 0 || -distance <= a->window_left) &&
+                              (a->window_right < 0 || distance <= a->window_right);
+                const float *k = element(&a->k, begin + j, kv_head);
+                double score = 0, terms = 0;
+                for (size_t d = 0; d < dim; d++) {
+                    score += (double)q[d] * k[d];
+                    terms += fabs((double)q[d] * k[d]);
+                }
+                weight[j] = visible ? score * a->scale : -INFINITY;
+                top = fmax(top, weight[j]);
+                size = fmax(size, visible ? terms * a->scale : 0);
+            }
+            for (size_t j = 0; j < length; j++) {
+                weight[j] = exp(weight[j] - top);
+                sum += weight[j];
+            }
+            for (size_t d = 0; d < dim; d++) {
+                double expected = 0, largest = 0;
+                for (size_t j = 0; j < length; j++) {
+                    double v = element(&a->v, begin + j, kv_head)[d];
+                    expected += weight[j] / sum * v;
+                    largest = fmax(largest, fabs(v));
+                }
+                double found = a->out[((begin + i) * a->heads + head) * dim + d];
+                if (!(fabs(found - expected) <= (1 + size) * 4e-7 * largest + 1e-44))
+                    fail_msg(
+                        "isa %d length %zu dim %zu head %zu query %zu element %zu: %.9g is not "
+                        "%.9g (scores up to %g, values up to %g)",
+                        (int)a->isa, length, dim, head, i, d, found, expected, size, largest);
+            }
+        }
+    }
+    ce_free(weight);
+}
+
+static void run_and_check(problem *p)
+{
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        p->call.isa = (ce_isa)isa;
+        for (size_t i = 0; i < p->tokens * p->call.heads * p->call.head_dim; i++)
+            p->call.out[i] = NAN;
+        ce_attention_text(&p->call, 0, p->tokens, 0, p->call.heads, p->scratch);
+        check(p, 0, p->tokens);
+    }
+}
+
+static const size_t dims[] = {1, 3, 8, 15, 16, 17, 32, 33, 64, 80, 128, 256};
+#define DIMS (sizeof dims / sizeof *dims)
+
+static void test_every_length_and_dim(void **state)
+{
+    (void)state;
+    for (size_t length = 1; length <= 70; length++) {
+        for (size_t d = 0; d < DIMS; d++) {
+            problem p = problem_new(length, 1, 1, dims[d], 0);
+            problem_fill(&p, 0, 4.0f); /* so that weights differ */
+            run_and_check(&p);
+            problem_free(&p);
+        }
+    }
+}
+
+static void test_grouped_heads_and_strides(void **state)
+{
+    (void)state;
+    static const size_t heads[][2] = {{2, 2}, {4, 2}, {6, 1}};
+    for (size_t h = 0; h < sizeof heads / sizeof *heads; h++) {
+        for (ptrdiff_t gap = 0; gap <= 5; gap += 5) {
+            for (size_t length = 1; length <= 70; length += 23) {
+                problem p = problem_new(length, heads[h][0], heads[h][1], 24, gap);
+                run_and_check(&p);
+                problem_free(&p);
+            }
+        }
+    }
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    static const int64_t bounds[] = {-1, 0, 1, 7, 16, 31, 69, 1000, INT64_MAX};
+    enum { BOUNDS = sizeof bounds / sizeof *bounds };
+    for (size_t length = 1; length <= 70; length += 3) {
+        problem p = problem_new(length, 1, 1, 16, 0);
+        for (size_t w = 0; w < BOUNDS * BOUNDS; w++) {
+            p.call.window_left = bounds[w % BOUNDS];
+            p.call.window_right = bounds[w / BOUNDS];
+            run_and_check(&p);
+        }
+        problem_free(&p);
+    }
+}
+
+static void test_extreme_scores(void **state)
+{
+    (void)state;
+    static const float scales[][2] = {{1e4f, 1}, {100, 100}, {1e-20f, 1e-20f}, {1e-40f, 1}, {0, 0}};
+    for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
+        for (int causal = 0; causal < 2; causal++) {
+            problem p = problem_new(45, 1, 1, 32, 0);
+            problem_fill(&p, 0, scales[s][0]);
+            problem_fill(&p, 1, scales[s][1]);
+            p.call.window_right = causal ? 0 : -1;
+            run_and_check(&p);
+            problem_fill(&p, 2, 1e-40f);
+            run_and_check(&p);
+            problem_free(&p);
+        }
+    }
+
+    /* Whole numbers, so that the scores are exact: of two equal ones far above the rest each gets
+     * half, and all of them lie far below zero. */
+    problem p = problem_new(40, 1, 1, 8, 0);
+    for (size_t i = 0; i < p.elements[0]; i++) {
+        p.data[0][i] = i % 8 == 0 ? 100.0f : 0.0f;
+        p.data[1][i] = i % 8 == 0 ? (i / 8 == 3 || i / 8 == 21 ? -110.0f : -120.0f) : uniform();
+    }
+    p.call.scale = 1.0f;
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        p.call.isa = (ce_isa)isa;
+        ce_attention_text(&p.call, 0, p.tokens, 0, 1, p.scratch);
+        for (size_t i = 0; i < p.elements[0]; i++) {
+            float half = (p.data[2][3 * 8 + i % 8] + p.data[2][21 * 8 + i % 8]) / 2;
+            assert_true(fabsf(p.call.out[i] - half) <= 1e-7f);
+        }
+    }
+    problem_free(&p);
+}
+
+/* Three texts in one call each, heads split, against the same texts alone: the same bits. */
+static void test_text_does_not_depend_on_its_batch(void **state)
+{
+    (void)state;
+    static const size_t ends[] = {0, 5, 48, 100};
+    enum { HEADS = 4, DIM = 40 };
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        problem all = problem_new(100, HEADS, 2, DIM, 3);
+        all.call.isa = (ce_isa)isa;
+        all.call.window_left = 20;
+        for (int t = 2; t >= 0; t--) {
+            for (size_t head = 0; head < HEADS; head++)
+                ce_attention_text(&all.call, ends[t], ends[t + 1], head, head + 1, all.scratch);
+        }
+        for (int t = 0; t < 3; t++) {
+            size_t length = ends[t + 1] - ends[t];
+            problem one = problem_new(length, HEADS, 2, DIM, 0);
+            one.call.isa = (ce_isa)isa;
+            one.call.window_left = 20;
+            for (size_t i = 0; i < length; i++) {
+                for (size_t h = 0; h < HEADS; h++)
+                    memcpy(one.data[0] + (i * HEADS + h) * DIM,
+                           element(&all.call.q, ends[t] + i, h), DIM * sizeof(float));
+                for (size_t h = 0; h < 2; h++) {
+                    memcpy(one.data[1] + (i * 2 + h) * DIM, element(&all.call.k, ends[t] + i, h),
+                           DIM * sizeof(float));
+                    memcpy(one.data[2] + (i * 2 + h) * DIM, element(&all.call.v, ends[t] + i, h),
+                           DIM * sizeof(float));
+                }
+            }
+            ce_attention_text(&one.call, 0, length, 0, HEADS, one.scratch);
+            assert_memory_equal(one.call.out, all.call.out + ends[t] * HEADS * DIM,
+                                length * HEADS * DIM * sizeof(float));
+            problem_free(&one);
+        }
+        problem_free(&all);
+    }
+}
+
+static void test_what_is_not_finite_shows(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    enum { LENGTH = 37, DIM = 20 };
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        for (int tensor = 0; tensor < 3; tensor++) {
+            for (int b = 0; b < 3; b++) {
+                problem p = problem_new(LENGTH, 1, 1, DIM, 0);
+                p.call.isa = (ce_isa)isa;
+                size_t token = seed % LENGTH, d = seed / LENGTH % DIM;
+                p.data[tensor][token * DIM + d] = bad[b];
+                ce_attention_text(&p.call, 0, LENGTH, 0, 1, p.scratch);
+                for (size_t i = 0; i < LENGTH * DIM; i++) {
+                    /* q spoils its own row, k all, v its own column */
+                    int spoilt = tensor == 0 ? i / DIM == token : tensor == 1 || i % DIM == d;
+                    assert_int_equal(!isfinite(p.call.out[i]), spoilt);
+                }
+                problem_free(&p);
+            }
+        }
+    }
+}
+
+static void test_long_text(void **state)
+{
+    (void)state;
+    problem p = problem_new(1111, 1, 1, 32, 0);
+    problem_fill(&p, 0, 10.0f);
+    run_and_check(&p);
+    p.call.window_left = p.call.window_right = 64;
+    run_and_check(&p);
+    problem_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_length_and_dim),
+        cmocka_unit_test(test_grouped_heads_and_strides),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_extreme_scores),
+        cmocka_unit_test(test_text_does_not_depend_on_its_batch),
+        cmocka_unit_test(test_what_is_not_finite_shows),
+        cmocka_unit_test(test_long_text),
+    };
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+#include "cmocka_all.h"
+
+#include "workers.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+typedef struct counted_job {
+    ce_job job;
+    int threads;
+    int ran;
+    int signals_blocked;
+} counted_job;
+
+static atomic_int in_use, most_in_use;
+
+static void count(ce_job *base, int threads)
+{
+    counted_job *job = (counted_job *)base;
+    int now = atomic_fetch_add(&in_use, threads) + threads;
+    int most = atomic_load(&most_in_use);
+    while (now > most && !atomic_compare_exchange_weak(&most_in_use, &most, now))
+        ;
+    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    job->signals_blocked = sigismember(&mask, SIGINT) && !sigismember(&mask, SIGSEGV);
+    job->threads = threads;
+    job->ran++;
+    atomic_fetch_sub(&in_use, threads);
+}
+
+static void run(ce_workers *workers, counted_job *jobs, size_t number)
+{
+    for (size_t i = 0; i < number; i++)
+        jobs[i] = (counted_job){.job = {.run = count}};
+    ce_workers_run(workers, &jobs->job, number, sizeof *jobs);
+    for (size_t i = 0; i < number; i++) {
+        assert_int_equal(jobs[i].ran, 1);
+        assert_true(jobs[i].signals_blocked);
+    }
+}
+
+static void test_every_job_runs_once(void **state)
+{
+    (void)state;
+    counted_job jobs[50];
+    for (unsigned threads = 1; threads <= 5; threads++) {
+        ce_workers *workers;
+        assert_int_equal(ce_workers_create(threads, &workers, NULL), CE_OK);
+        assert_int_equal(ce_workers_count(workers), threads);
+        for (size_t number = 0; number <= 50; number += 5)
+            run(workers, jobs, number);
+        ce_workers_destroy(workers);
+    }
+}
+
+static void test_lone_job_gets_all_threads(void **state)
+{
+    (void)state;
+    ce_workers *workers;
+    counted_job job;
+    assert_int_equal(ce_workers_create(3, &workers, NULL), CE_OK);
+    for (int i = 0; i < 20; i++) {
+        run(workers, &job, 1);
+        assert_int_equal(job.threads, 3);
+    }
+    ce_workers_destroy(workers);
+}
+
+static void *caller(void *workers)
+{
+    counted_job jobs[7];
+    for (size_t i = 0; i < 100; i++)
+        run(workers, jobs, i % 7 + 1);
+    return NULL;
+}
+
+static void test_budget_holds_with_many_callers(void **state)
+{
+    (void)state;
+    enum { CALLERS = 8, THREADS = 3 };
+    ce_workers *workers;
+    pthread_t callers[CALLERS];
+    assert_int_equal(ce_workers_create(THREADS, &workers, NULL), CE_OK);
+    atomic_store(&most_in_use, 0);
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(pthread_create(&callers[i], NULL, caller, workers), 0);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(callers[i], NULL);
+    ce_workers_destroy(workers);
+    assert_int_equal(atomic_load(&most_in_use), THREADS);
+}
+
+static void test_available_cpus(void **state)
+{
+    (void)state;
+    assert_in_range(ce_workers_available_cpus(), 1, 1024);
+    ce_workers_destroy(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_job_runs_once),
+        cmocka_unit_test(test_lone_job_gets_all_threads),
+        cmocka_unit_test(test_budget_holds_with_many_callers),
+        cmocka_unit_test(test_available_cpus),
+    };
+    return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
+}

@@ -1,0 +1,12 @@
+/* What the program can do. Each returns an exit code. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "options.h"
+
+int run_embed(const settings *s);
+int run_tokenize(const settings *s);
+int run_similarity(const settings *s);
+int run_info(const settings *s);
+
+#endif

@@ -1,0 +1,94 @@
+#include "session.h"
+
+#include "buffer.h"
+#include "report.h"
+
+#include <stdlib.h>
+
+static int32_t log_level(const settings *s)
+{
+    return s->quiet ? CITADEL_LOG_ERROR : s->verbose ? CITADEL_LOG_INFO : CITADEL_LOG_WARNING;
+}
+
+static bool failed(const citadel_error *error)
+{
+    report_error("%s", error->message);
+    return false;
+}
+
+bool session_open(session *s, const settings *wanted)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    citadel_engine_options engine = CITADEL_ENGINE_OPTIONS_INIT;
+    engine.threads = wanted->threads;
+    engine.log = report_log;
+    engine.log_level = log_level(wanted);
+    citadel_load_options load = CITADEL_LOAD_OPTIONS_INIT;
+    load.precision = (int32_t)wanted->precision;
+
+    *s = (session){0};
+    if (citadel_engine_create(&engine, &s->engine, &error) != CITADEL_OK ||
+        citadel_model_load(s->engine, wanted->model, &load, &s->model, &error) != CITADEL_OK)
+        return failed(&error);
+    return true;
+}
+
+void session_close(session *s)
+{
+    citadel_model_unload(s->model);
+    citadel_engine_destroy(s->engine);
+    *s = (session){0};
+}
+
+bool is_text_failure(citadel_status status)
+{
+    return status == CITADEL_E_INVALID_UTF8 || status == CITADEL_E_NOT_FINITE ||
+           status == CITADEL_E_UNSUPPORTED; /* an empty text, for a model without special tokens */
+}
+
+const char *explain_failure(const session *s, const char *text, size_t length,
+                            citadel_status status, citadel_error *error)
+{
+    citadel_tokens tokens = CITADEL_TOKENS_INIT;
+    if (citadel_tokenize(s->model, text, length, NULL, &tokens, error) == status)
+        return error->message;
+    return citadel_status_string(status);
+}
+
+bool embedder_open(embedder *e, const session *s, const citadel_embed_options *options)
+{
+    *e = (embedder){.session = s, .options = *options};
+    e->dim = options->truncate_dim ? options->truncate_dim : citadel_model_dim(s->model);
+    citadel_error error = CITADEL_ERROR_INIT;
+    if (citadel_model_embed(s->model, NULL, NULL, 0, options, NULL, 0, NULL, &error) != CITADEL_OK)
+        return failed(&error);
+    return true;
+}
+
+static void make_room(embedder *e, size_t count)
+{
+    if (count <= e->capacity)
+        return;
+    e->vectors = must_resize(e->vectors, count, e->dim * sizeof *e->vectors);
+    e->results = must_resize(e->results, count, sizeof *e->results);
+    e->capacity = count;
+}
+
+/* The call's status is that of its first bad text, or of an error that stopped it: then every
+ * text has it. */
+bool embedder_run(embedder *e, const chunk *texts)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    make_room(e, texts->count);
+    citadel_status status =
+        citadel_model_embed(e->session->model, texts->texts, texts->lengths, texts->count,
+                            &e->options, e->vectors, texts->count * e->dim, e->results, &error);
+    return status == CITADEL_OK || is_text_failure(status) ? true : failed(&error);
+}
+
+void embedder_close(embedder *e)
+{
+    free(e->vectors);
+    free(e->results);
+    *e = (embedder){0};
+}
