@@ -37,6 +37,16 @@ namespace
 
 // ---------------------------------------------------------------------------------------- errors
 
+// What comes out of a damaged archive need not be text.
+std::string printable(std::string_view text)
+{
+    std::string line(text);
+    for (char &c : line)
+        if (c < ' ' || c > '~')
+            c = '?';
+    return line;
+}
+
 // Fill `error` with the line of `text` that names the cause. The interpreter wraps what an operator
 // threw, whatever its type, in an account of several lines.
 int fail_with(ce_error *error, std::string_view text)
@@ -47,9 +57,10 @@ int fail_with(ce_error *error, std::string_view text)
         text.remove_prefix(cause + wrapped.size());
     bool memory =
         text.find("can't allocate memory") != text.npos || text.find("std::bad_alloc") != text.npos;
+    text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
     text = text.substr(0, text.find('\n'));
-    return ce_fail(error, memory ? CE_E_NO_MEMORY : CE_E_BACKEND, "libtorch: %.*s",
-                   static_cast<int>(text.size()), text.data());
+    return ce_fail(error, memory ? CE_E_NO_MEMORY : CE_E_BACKEND, "libtorch: %s",
+                   printable(text).c_str());
 }
 
 // Run `body`, which returns a status; whatever it throws becomes one.
@@ -127,7 +138,7 @@ struct AttentionWork {
     size_t texts, scratch_bytes;
     std::atomic<size_t> next{0}; // (text, head)
 
-    // What every thread does: take the next head of the next text, longest wait first.
+    // What every thread does: take the next head until none is left.
     void run(void *scratch)
     {
         for (size_t unit; (unit = next++) < texts * call.heads;) {
@@ -325,7 +336,7 @@ int bind_tensors(const torch::jit::Module &module, const ce_backend_model &given
         auto at = unused.find(name);
         if (at == unused.end())
             return ce_fail(error, CE_E_BAD_MODEL, "the graph needs tensor '%s', which is missing",
-                           name.c_str());
+                           printable(name).c_str());
         const ce_tensor &tensor = *at->second;
         if (scalar_type(tensor.dtype) != slot.scalar_type())
             return ce_fail(error, CE_E_BAD_MODEL, "tensor '%s' is %s, but the graph needs %s",
@@ -359,7 +370,7 @@ int model_load(const ce_backend_model *given, void **out, ce_error *error) noexc
     if (std::strcmp(given->form, "torchscript") != 0)
         return ce_fail(error, CE_E_UNSUPPORTED, "the torch backend does not run form '%s'",
                        given->form);
-    return guarded(error, [&]() -> int {
+    int status = guarded(error, [&]() -> int {
         std::lock_guard<std::mutex> lock(registries());
         torch::jit::Module module = torch::jit::load(
             std::make_shared<GraphBytes>(given->graph, given->graph_size), at::kCPU, false);
@@ -370,6 +381,13 @@ int model_load(const ce_backend_model *given, void **out, ce_error *error) noexc
         *out = new Model{std::move(module), std::move(forward), given->dim};
         return CE_OK;
     });
+    if (status != CE_E_BACKEND)
+        return status;
+    // What libtorch does not like here is the graph.
+    if (error)
+        error->code = CE_E_BAD_MODEL;
+    ce_error_prefix(error, "the graph cannot be loaded");
+    return CE_E_BAD_MODEL;
 }
 
 void model_unload(void *model) noexcept

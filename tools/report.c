@@ -91,7 +91,7 @@ void report_progress(size_t texts, double part)
     char count[48], percent[32] = "";
     print_grouped(count, sizeof count, texts);
     if (part >= 0)
-        snprintf(percent, sizeof percent, " · %.0f %%", 100 * part);
+        snprintf(percent, sizeof percent, " · %d %%", (int)(100 * part));
     fprintf(stderr, "%s%s texts · %.0f texts/s%s", line_start(), count,
             (double)texts / (now - started), percent);
     fflush(stderr);

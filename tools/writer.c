@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* "-1.17549435e-38": a float32 with the nine digits that bring it back exactly. */
-enum { NUMBER_LENGTH = 16 };
+enum { NUMBER_LENGTH = 24 };
 
 static void append_numbers(buffer *row, const float *vector, size_t dim, char separator)
 {

@@ -16,7 +16,17 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
-from ctypes import c_char, c_char_p, c_double, c_float, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    c_char,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int32,
+    c_size_t,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from dataclasses import dataclass
 
 import numpy as np
@@ -448,7 +458,9 @@ def _check_layout() -> None:
     }
     for struct, size in sizes.items():
         if ctypes.sizeof(struct) != size:
-            raise ImportError(f"{struct.__name__} is {ctypes.sizeof(struct)} bytes, expected {size}")
+            raise ImportError(
+                f"{struct.__name__} is {ctypes.sizeof(struct)} bytes, expected {size}"
+            )
 
 
 _check_layout()

@@ -1,0 +1,89 @@
+"""Command line of the exporter: ``python -m citadel_embed.export SOURCE DEST``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+# Before the imports below, which read it.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from . import ExportError
+
+
+class Progress:
+    """One line for each phase, on standard error."""
+
+    def __init__(self, phases: int, quiet: bool) -> None:
+        self.phases, self.quiet = phases, quiet
+        self.done = 0
+        self.start = self.last = time.monotonic()
+
+    def phase(self, what: str) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if not self.quiet:
+            print(
+                f"[{self.done}/{self.phases}] {what} ({now - self.last:.1f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.last = now
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m citadel_embed.export",
+        description="Make a model pack for the C library from a sentence-transformers or transformers "
+        "model. The pack is published only if its vectors agree with those of "
+        "sentence-transformers to 1e-5.",
+        epilog="example: python -m citadel_embed.export ./all-MiniLM-L6-v2 ~/.local/share/citadel/models/all-MiniLM-L6-v2",
+    )
+    parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
+    parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
+    parser.add_argument("--name", help="name in the manifest (default: that of the source)")
+    parser.add_argument("--force", action="store_true", help="replace an existing pack")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    return parser.parse_args()
+
+
+def _silence_libraries() -> None:
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def main() -> int:
+    arguments = _arguments()
+    progress = Progress(phases=7, quiet=arguments.quiet)
+    try:
+        _silence_libraries()
+        from .export import export
+
+        print(export(arguments, progress))
+    except ExportError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("export: interrupted, nothing was published", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
