@@ -25,12 +25,14 @@ extern "C" {
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 namespace
 {
@@ -63,9 +65,51 @@ int fail_with(ce_error *error, std::string_view text)
                    printable(text).c_str());
 }
 
+// When a process ends, libtorch's static objects are destroyed while other threads may still be
+// inside, or may come in later from an exit handler of the host. So the end of the process closes the
+// door and waits for those inside; who comes later is turned away, and what he holds is left as it is.
+struct Door {
+    std::atomic<int> inside{0};
+    std::atomic<bool> closed{false};
+    std::atomic<pid_t> owner{0};
+};
+
+Door door;
+
+void close_door()
+{
+    door.closed = true;
+    // A forked child has the count, but not the threads. A call should end within seconds; if not, a
+    // crash is better than a process that does not end.
+    for (int i = 0; i < 10000 && door.inside > 0 && door.owner == getpid(); i++)
+        usleep(1000);
+}
+
+struct Visit {
+    Visit()
+    {
+        door.inside++;
+    }
+    ~Visit()
+    {
+        door.inside--;
+    }
+};
+
+// Exit handlers run in reverse order, among them the destructors of static objects: to come before
+// those that libtorch makes at its first work, this is called again after it.
+void close_door_at_exit()
+{
+    door.owner = getpid();
+    std::atexit(close_door);
+}
+
 // Run `body`, which returns a status; whatever it throws becomes one.
 template <class Body> int guarded(ce_error *error, const Body &body) noexcept
 {
+    Visit visit;
+    if (door.closed)
+        return ce_fail(error, CE_E_BACKEND, "the process is ending");
     try {
         return body();
     } catch (const c10::OutOfMemoryError &) {
@@ -427,6 +471,9 @@ int run(void *handle, const ce_batch *batch, int threads, float *out, ce_error *
                     " texts, not float32 of ", model.dim, " elements each");
         vectors = vectors.contiguous();
         std::memcpy(out, vectors.const_data_ptr<float>(), vectors.nbytes());
+
+        static std::once_flag worked;
+        std::call_once(worked, close_door_at_exit);
         return CE_OK;
     });
 }
@@ -467,6 +514,8 @@ extern "C" __attribute__((visibility("default"))) const ce_backend *ce_backend_g
     int status = guarded(error, [] {
         std::lock_guard<std::mutex> lock(registries());
         register_operator();
+        if (door.owner == 0)
+            close_door_at_exit();
         return CE_OK;
     });
     return status == CE_OK ? &backend : nullptr;

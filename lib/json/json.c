@@ -1,6 +1,7 @@
 #include "json/json.h"
 
 #include "base/mem.h"
+#include "unicode/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -213,52 +214,6 @@ static long read_scalar(ce_json *json)
     return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
 }
 
-static size_t put_utf8(char *out, long scalar)
-{
-    if (scalar < 0x80) {
-        out[0] = (char)scalar;
-        return 1;
-    }
-    if (scalar < 0x800) {
-        out[0] = (char)(0xC0 | scalar >> 6);
-        out[1] = (char)(0x80 | (scalar & 0x3F));
-        return 2;
-    }
-    if (scalar < 0x10000) {
-        out[0] = (char)(0xE0 | scalar >> 12);
-        out[1] = (char)(0x80 | (scalar >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (scalar & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | scalar >> 18);
-    out[1] = (char)(0x80 | (scalar >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (scalar >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (scalar & 0x3F));
-    return 4;
-}
-
-/* Bytes of the well-formed UTF-8 character at `text`; 0 if there is none. */
-static size_t utf8_size(const char *text, const char *end)
-{
-    const unsigned char *b = (const unsigned char *)text;
-    size_t left = (size_t)(end - text);
-    size_t size = b[0] < 0x80   ? 1
-                  : b[0] < 0xC2 ? 0
-                  : b[0] < 0xE0 ? 2
-                  : b[0] < 0xF0 ? 3
-                  : b[0] < 0xF5 ? 4
-                                : 0;
-    if (size > left)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((b[i] & 0xC0) != 0x80)
-            return 0;
-    if ((b[0] == 0xE0 && b[1] < 0xA0) || (b[0] == 0xED && b[1] > 0x9F) ||
-        (b[0] == 0xF0 && b[1] < 0x90) || (b[0] == 0xF4 && b[1] > 0x8F))
-        return 0;
-    return size;
-}
-
 /* One escape, the backslash read already, to `out`; the bytes written, 0 after a failure. */
 static size_t read_escape(ce_json *json, char *out)
 {
@@ -273,7 +228,7 @@ static size_t read_escape(ce_json *json, char *out)
         json->at++;
         long scalar = read_scalar(json);
         if (scalar >= 0)
-            return put_utf8(out, scalar);
+            return ce_utf8_encode((uint32_t)scalar, out);
     }
     ce_json_fail(json, "bad escape in a string");
     return 0;
@@ -297,7 +252,8 @@ static int scan_string(ce_json *json, char *out, size_t *size)
             ce_json_fail(json, "control character 0x%02x in a string", (unsigned)*from);
             bytes = 0;
         } else {
-            bytes = utf8_size(json->at, json->end);
+            uint32_t scalar;
+            bytes = ce_utf8_decode(json->at, (size_t)(json->end - json->at), &scalar);
             if (bytes == 0)
                 ce_json_fail(json, "invalid UTF-8 in a string");
             json->at += bytes;
