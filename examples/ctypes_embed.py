@@ -1,6 +1,6 @@
 """The C interface from Python with nothing but ctypes: the similarity of two texts.
 
-    python ctypes_embed.py libcitadel_embed.so all-MiniLM-L6-v2
+python ctypes_embed.py libcitadel_embed.so all-MiniLM-L6-v2
 """
 
 import ctypes
@@ -26,7 +26,9 @@ def main(library, name, texts=(b"How do I reset my password?", b"Forgot the pass
     citadel.citadel_model_unload.argtypes = [handle]
     citadel.citadel_model_dim.argtypes = [handle]
     citadel.citadel_model_dim.restype = size
-    citadel.citadel_model_embed.argtypes = [handle, pointer, pointer, size] + [pointer, pointer, size] + [pointer] * 2
+    citadel.citadel_model_embed.argtypes = (
+        [handle, pointer, pointer, size] + [pointer, pointer, size] + [pointer] * 2
+    )
 
     error = Error(size=ctypes.sizeof(Error))
     engine, model = handle(), handle()

@@ -47,30 +47,36 @@
  *
  * RULES
  *
- * Result      The vectors are those of sentence-transformers' encode() for the same model:
- * tokenizer, prompts, truncation, pooling, Dense layers, normalisation. What cannot be done exactly
- * is refused by name, never approximated. Errors      Every call that can fail returns a
- * citadel_status and fills the citadel_error given as its last argument (NULL is allowed there)
- * with one line that names the value, the limit and the cause. Handles that a failed call would
- * have created are set to NULL; there is nothing to free. No input makes the library abort, exit,
- * raise a signal or throw. Ownership   What you pass in stays yours and is not kept after the call.
- * What a call returns through a handle is released by the matching function. Every array is the
- * caller's. Pointers in result structs are borrowed: they live as long as the handle they came
- * from. Text        Bytes with a length, or NUL-terminated where lengths are NULL, in UTF-8. A NUL
- * inside a text of given length is text like any other. Invalid UTF-8 is an error that names its
- * place. Threads     Any function may be called from any thread, any number at once, on the same
- * engine and the same model, unless its own text says otherwise; releasing the last reference while
- * others still start calls on it is the caller's error, as with free(). Computing is done by
- * threads that belong to the engine; they block asynchronous signals. Structs are yours: do not write to one
- *             while a call reads it.
+ * Result      The vectors are those of sentence-transformers' encode() for the same model: tokenizer,
+ *             prompts, truncation, pooling, Dense layers, normalisation. What cannot be done exactly
+ *             is refused by name, never approximated.
+ * Errors      Every call that can fail returns a citadel_status and fills the citadel_error given as
+ *             its last argument (NULL is allowed there) with one line that names the value, the limit
+ *             and the cause. Handles that a failed call would have created are set to NULL; there is
+ *             nothing to free. No input makes the library abort, exit, raise a signal or throw.
+ * Ownership   What you pass in stays yours and is not kept after the call. What a call returns through
+ *             a handle is released by the matching function. Every array is the caller's. Pointers in
+ *             result structs are borrowed: they live as long as the handle they came from.
+ * Text        Bytes with a length, or NUL-terminated where lengths are NULL, in UTF-8. A NUL inside a
+ *             text of given length is text like any other. Invalid UTF-8 is an error that names its
+ *             place.
+ * Threads     Any function may be called from any thread, any number at once, on the same engine and
+ *             the same model, unless its own text says otherwise; releasing the last reference while
+ *             others still start calls on it is the caller's error, as with free(). Computing is done
+ *             by threads that belong to the engine; they block asynchronous signals. Structs are
+ *             yours: do not write to one while a call reads it.
  * Fork        A child of fork() has none of the engine's threads: calls there return
- * CITADEL_E_FORKED. Create the engine after forking, or exec. Process     The library installs no
- * signal handler and no atexit function, sets no locale, writes no environment variable and changes
- * no OpenMP or torch setting of threads that are not its own. It reads the environment once, in
- * citadel_engine_create. It never uses the network. Structs     Option and result structs begin
- * with `size`, set by their _INIT macro or _init function. Zero means default in every option.
- * Fields are only ever appended: an older caller runs with a newer library; a newer caller's field
- * that an older library does not know must be zero, else CITADEL_E_ABI.
+ *             CITADEL_E_FORKED. Create the engine after forking, or exec.
+ * Files       The weights of a loaded model are mapped, not copied: replace a pack by renaming, never
+ *             by writing into its files.
+ * Process     The library installs no signal handler, sets no locale, writes no environment variable
+ *             and changes no OpenMP or torch setting of threads that are not its own. It reads the
+ *             environment once, in citadel_engine_create. It never uses the network. The libtorch
+ *             backend has one exit handler, which waits for calls that are still running.
+ * Structs     Option and result structs begin with `size`, set by their _INIT macro or _init function.
+ *             Zero means default in every option. Fields are only ever appended: an older caller runs
+ *             with a newer library; a newer caller's field that an older library does not know must be
+ *             zero, else CITADEL_E_ABI.
  */
 #ifndef CITADEL_EMBED_H
 #define CITADEL_EMBED_H
@@ -235,9 +241,9 @@ typedef struct citadel_load_options {
     size_t size;
     uint32_t flags;    /* none defined: 0 */
     int32_t precision; /* CITADEL_PRECISION_*; AUTO: the most exact form that the model has */
-    const char
-        *require_id; /* 64 hexadecimal digits: refuse the model unless its identity is this and
-                        the SHA-256 of every file agrees; NULL: checksums (CRC-32C) only */
+    /* 64 hexadecimal digits: refuse the model unless its identity is this and the SHA-256 of every
+       file agrees. NULL: checksums (CRC-32C) only. */
+    const char *require_id;
 } citadel_load_options;
 
 #define CITADEL_LOAD_OPTIONS_INIT                \
@@ -255,8 +261,8 @@ CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t
  *
  * "Loaded" means verified: checksums have been compared and the pack's golden texts have been
  * embedded and agree with the vectors stored beside them. Models are shared by everyone who loads
- * them through the same engine. Errors: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND,
- * NO_MEMORY. */
+ * them through the same engine.
+ * Errors: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND, NO_MEMORY, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *engine,
                                                                 const char *name,
                                                                 const citadel_load_options *options,
@@ -326,17 +332,16 @@ typedef struct citadel_embed_options {
     uint32_t flags;    /* none defined: 0 */
     int32_t precision; /* the form to use, or AUTO; for a loaded model: its own, or an error */
     int32_t normalize; /* CITADEL_NORMALIZE_* */
-    uint32_t
-        truncate_dim;  /* keep the first so many numbers of each vector (Matryoshka models); 0: all.
-                          As in sentence-transformers the cut comes after the model's own
-                          normalisation; NORMALIZE_ALWAYS brings what is left to length 1 again */
-    size_t row_stride; /* floats from one row of `out` to the next; 0: rows without gaps */
+    /* Keep the first so many numbers of each vector (Matryoshka models); 0: all. As in
+       sentence-transformers the cut comes after the model's own normalisation; NORMALIZE_ALWAYS
+       brings what is left to length 1 again. */
+    uint32_t truncate_dim;
+    size_t row_stride;   /* floats from one row of `out` to the next; 0: rows without gaps */
     uint32_t max_tokens; /* cut texts here, special tokens included; 0: the model's limit, which is
                             also the most that is allowed */
     uint32_t reserved0;
-    const char
-        *prompt_name;   /* one of the model's prompts; NULL: its default prompt, if it has one */
-    const char *prompt; /* text put in front of every text; "": none; not with prompt_name */
+    const char *prompt_name; /* one of the model's prompts; NULL: its default one, if it has one */
+    const char *prompt;      /* text put in front of every text; "": none; not with prompt_name */
 } citadel_embed_options;
 
 #define CITADEL_EMBED_OPTIONS_INIT                                     \
@@ -366,8 +371,10 @@ typedef struct citadel_text_result {
  * count        0 is allowed and does nothing.
  * options      NULL: defaults.
  * out          [count, dim] float32, row-major; row i is the vector of text i. dim is
- * citadel_model_dim, or truncate_dim. out_capacity floats that `out` has room for: (count - 1) *
- * row_stride + dim at least, else CITADEL_E_CAPACITY. results      [count], or NULL.
+ *              citadel_model_dim, or truncate_dim.
+ * out_capacity floats that `out` has room for: (count - 1) * row_stride + dim at least, else
+ *              CITADEL_E_CAPACITY.
+ * results      [count], or NULL.
  *
  * Texts longer than the limit are cut on the right, as sentence-transformers does; `results` tells.
  * A text is read no further than the cut needs. A text's vector does not depend on what is embedded
@@ -379,9 +386,9 @@ typedef struct citadel_text_result {
  * filled with zeros. After any other error the contents of `out` are unspecified, and every status
  * in `results` is the call's error.
  *
- * May run at the same time on any number of threads. Errors: INVALID_ARGUMENT, ABI, CAPACITY,
- * INVALID_UTF8, NOT_FOUND (prompt_name), UNSUPPORTED (precision), NO_MEMORY, BACKEND, NOT_FINITE,
- * FORKED. */
+ * May run at the same time on any number of threads.
+ * Errors: INVALID_ARGUMENT, ABI, CAPACITY, INVALID_UTF8, NOT_FOUND (prompt_name), UNSUPPORTED
+ * (precision), NO_MEMORY, BACKEND, NOT_FINITE, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status
 citadel_model_embed(const citadel_model *model, const char *const *texts, const size_t *lengths,
                     size_t count, const citadel_embed_options *options, float *out,
@@ -397,10 +404,8 @@ citadel_embed(citadel_engine *engine, const char *name, const char *const *texts
 
 /* ---- Tokenize ---------------------------------------------------------------------------- */
 
-#define CITADEL_TOKENIZE_NO_SPECIALS \
-    1u /* flag: leave out what surrounds a text ([CLS], [SEP])    */
-#define CITADEL_TOKENIZE_NO_TRUNCATION \
-    2u /* flag: the whole text, whatever the model's limit        */
+#define CITADEL_TOKENIZE_NO_SPECIALS 1u   /* flag: without what surrounds a text ([CLS], [SEP]) */
+#define CITADEL_TOKENIZE_NO_TRUNCATION 2u /* flag: the whole text, whatever the model's limit   */
 
 typedef struct citadel_tokenize_options {
     size_t size;
@@ -433,9 +438,9 @@ typedef struct citadel_tokens {
 
 #define CITADEL_NUL_TERMINATED ((size_t)-1) /* for a single text's `length` */
 
-/* The ids that citadel_model_embed would compute for one text, without computing. Errors:
- * INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), CAPACITY (tokens->count has the
- * need), NO_MEMORY. */
+/* The ids that citadel_model_embed would compute for one text, without computing.
+ * Errors: INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), CAPACITY (tokens->count has
+ * the need), NO_MEMORY. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
     const citadel_model *model, const char *text, size_t length,
     const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);

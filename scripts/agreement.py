@@ -13,9 +13,8 @@ import sys
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import numpy as np
-
 import citadel_embed
+import numpy as np
 
 SENTENCES = [
     "How do I reset my password?",
@@ -86,8 +85,9 @@ def main() -> int:
         batches = in_batches(model, items, 7)
         alone = in_batches(model, items, 1)
 
-    length = np.linalg.norm(together, axis=1) * np.linalg.norm(reference, axis=1)
-    cosine = (together * reference).sum(axis=1, dtype=np.float64) / length
+    ours, theirs = together.astype(np.float64), reference.astype(np.float64)
+    length = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    cosine = (ours * theirs).sum(axis=1) / length
     figures = {
         "texts": len(items),
         "min_cosine": float(cosine.min()),

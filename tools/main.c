@@ -4,6 +4,7 @@
 #include "options.h"
 #include "report.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,16 +53,12 @@ static const command commands[] = {
     {COMMAND_EMBED, "embed", "texts to vectors",
      "Usage: citadel-embed embed --model MODEL [OPTION...] [TEXT...]\n"
      "\n"
-     "Turn texts into the vectors that sentence-transformers gives. Texts are the arguments or, "
-     "if\n"
-     "there are none, the lines of --input: one text a line, or JSON lines if the first line is "
-     "an\n"
-     "object with a string \"text\". Results come in the order of the texts, while reading goes "
-     "on.\n",
+     "Turn texts into the vectors that sentence-transformers gives. Texts are the arguments or, if\n"
+     "there are none, the lines of --input: one text a line, or JSON lines if the first line is an\n"
+     "object with a string \"text\". Results come in the order of the texts, while reading goes on.\n",
      "Formats:\n"
      "  json   a line for each text: {\"embedding\":[...],\"tokens\":7,\"truncated\":false}, or\n"
-     "         {\"error\":\"...\",\"status\":\"CITADEL_E_...\"} for a text that fails; the others "
-     "go on, and\n"
+     "         {\"error\":\"...\",\"status\":\"CITADEL_E_...\"} for a text that fails; the others go on, and\n"
      "         the exit code is 1\n"
      "  npy    for numpy.load: float32 of shape (texts, dim); a text that fails ends the run\n"
      "  text   a line of numbers for each text; a text that fails ends the run\n"
@@ -74,10 +71,8 @@ static const command commands[] = {
     {COMMAND_TOKENIZE, "tokenize", "texts to token ids",
      "Usage: citadel-embed tokenize --model MODEL [OPTION...] [TEXT...]\n"
      "\n"
-     "Show the token ids that would be computed for each text: "
-     "{\"ids\":[101,...],\"truncated\":false}.\n"
-     "Texts are read as for 'embed'; a default prompt of the model is left out unless it is "
-     "named.\n",
+     "Show the token ids that would be computed for each text: {\"ids\":[101,...],\"truncated\":false}.\n"
+     "Texts are read as for 'embed'; a default prompt of the model is left out unless it is named.\n",
      "Examples:\n"
      "  citadel-embed tokenize --model all-MiniLM-L6-v2 'How many tokens is this?'\n"
      "  citadel-embed tokenize --model my-model --no-truncation --input texts.txt\n",
@@ -85,21 +80,18 @@ static const command commands[] = {
     {COMMAND_SIMILARITY, "similarity", "rank texts by similarity to a query",
      "Usage: citadel-embed similarity --model MODEL [OPTION...] QUERY [TEXT...]\n"
      "\n"
-     "Show the cosine of QUERY with each text, best first. Texts are the other arguments or, if "
-     "there\n"
+     "Show the cosine of QUERY with each text, best first. Texts are the other arguments or, if there\n"
      "are none, the lines of --input, read as for 'embed'. Without options for prompts, QUERY and\n"
      "texts get the model's default prompt, if it has one.\n",
      "Examples:\n"
-     "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' 'reset a login' 'fry an "
-     "egg'\n"
+     "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' 'reset a login' 'fry an egg'\n"
      "  citadel-embed similarity --model e5 --prompt-name query --text-prompt-name passage \\\n"
      "      --top 10 --input passages.txt 'what is a vector?'\n",
      check_similarity, run_similarity},
     {COMMAND_INFO, "info", "what a model is",
      "Usage: citadel-embed info [OPTION...] MODEL\n"
      "\n"
-     "Load a model, which checks it, and show what it is: size, limits, prompts, identity, and "
-     "how\n"
+     "Load a model, which checks it, and show what it is: size, limits, prompts, identity, and how\n"
      "closely it agrees with the vectors stored in its pack.\n",
      "Examples:\n"
      "  citadel-embed info all-MiniLM-L6-v2\n"
@@ -121,7 +113,10 @@ static const command *find_command(const char *name)
 /* Even help can fail to be written: a full disk, a pipe that closed. */
 static int end_of_stdout(void)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_OK : EXIT_FAILED;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_OK;
+    report_error("cannot write to standard output: %s", strerror(errno));
+    return EXIT_FAILED;
 }
 
 static int print_command_help(const command *c)
@@ -141,31 +136,28 @@ static int print_help(void)
            "Commands:\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-12s %s\n", commands[i].name, commands[i].summary);
-    printf("\n"
-           "Options:\n"
-           "  --help       this text; 'citadel-embed COMMAND --help' has the command's options\n"
-           "  --version    version and how it was built\n"
-           "\n"
-           "A MODEL is a name, looked for along the model path, or the path of a model pack, with "
-           "a '/' in\n"
-           "it. Packs are made by 'python -m citadel_embed.export'. They can hold code: trust them "
-           "as you\n"
-           "trust a program. '--option value' and '--option=value' are the same; what follows '--' "
-           "is text.\n"
-           "\n"
-           "Environment:\n"
-           "  CITADEL_MODEL_PATH      directories with models, separated by ':'\n"
-           "  CITADEL_THREADS         compute threads\n"
-           "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
-           "\n"
-           "Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.\n"
-           "\n"
-           "Examples:\n"
-           "  citadel-embed embed --model all-MiniLM-L6-v2 'How do I reset my password?'\n"
-           "  citadel-embed embed --model all-MiniLM-L6-v2 --format npy <texts.txt >texts.npy\n"
-           "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' --input "
-           "questions.txt\n"
-           "  citadel-embed info all-MiniLM-L6-v2\n");
+    printf(
+        "\n"
+        "Options:\n"
+        "  --help       this text; 'citadel-embed COMMAND --help' has the command's options\n"
+        "  --version    version and how it was built\n"
+        "\n"
+        "A MODEL is a name, looked for along the model path, or the path of a model pack, with a '/' in\n"
+        "it. Packs are made by 'python -m citadel_embed.export'. They can hold code: trust them as you\n"
+        "trust a program. '--option value' and '--option=value' are the same; what follows '--' is text.\n"
+        "\n"
+        "Environment:\n"
+        "  CITADEL_MODEL_PATH      directories with models, separated by ':'\n"
+        "  CITADEL_THREADS         compute threads\n"
+        "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
+        "\n"
+        "Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.\n"
+        "\n"
+        "Examples:\n"
+        "  citadel-embed embed --model all-MiniLM-L6-v2 'How do I reset my password?'\n"
+        "  citadel-embed embed --model all-MiniLM-L6-v2 --format npy <texts.txt >texts.npy\n"
+        "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' --input questions.txt\n"
+        "  citadel-embed info all-MiniLM-L6-v2\n");
     return end_of_stdout();
 }
 

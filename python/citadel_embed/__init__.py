@@ -20,7 +20,6 @@ from ctypes import (
     c_char,
     c_char_p,
     c_double,
-    c_float,
     c_int32,
     c_size_t,
     c_uint32,
@@ -256,9 +255,7 @@ class Engine:
         )
         error = _new_error()
         _check(
-            _library().citadel_engine_create(
-                ctypes.byref(options), ctypes.byref(self._handle), error
-            ),
+            _library().citadel_engine_create(ctypes.byref(options), ctypes.byref(self._handle), error),
             error,
         )
 
@@ -321,16 +318,13 @@ class Model:
         _check(status, error)
         return vectors
 
-    def embed_results(
-        self, texts: Sequence[str | bytes], **options
-    ) -> tuple[np.ndarray, list[TextResult]]:
+    def embed_results(self, texts: Sequence[str | bytes], **options) -> tuple[np.ndarray, list[TextResult]]:
         """As ``embed``, with a TextResult for each text. A bad text has its status there and a row of zeros."""
         results = (_TextResult * len(texts))()
         vectors, results, status, error = self._embed(texts, results, **options)
         name = _library().citadel_status_name
         found = [
-            TextResult(name(r.status).decode(), r.tokens, bool(r.truncated), LIMITS[r.limit])
-            for r in results
+            TextResult(name(r.status).decode(), r.tokens, bool(r.truncated), LIMITS[r.limit]) for r in results
         ]
         if status and all(r.status for r in results):
             _check(status, error)
@@ -458,9 +452,7 @@ def _check_layout() -> None:
     }
     for struct, size in sizes.items():
         if ctypes.sizeof(struct) != size:
-            raise ImportError(
-                f"{struct.__name__} is {ctypes.sizeof(struct)} bytes, expected {size}"
-            )
+            raise ImportError(f"{struct.__name__} is {ctypes.sizeof(struct)} bytes, expected {size}")
 
 
 _check_layout()

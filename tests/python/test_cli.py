@@ -132,7 +132,10 @@ def test_version():
         (["embed", "--model", "m", "--no-specials", "text"], ["'--no-specials'"]),
         (["tokenize", "text"], ["--model"]),
         (["tokenize", "--model", "m", "--format", "npy"], ["'--format'"]),
-        (["tokenize", "--model", "m", "--no-truncation", "--max-tokens", "5"], ["--no-truncation and --max-tokens"]),
+        (
+            ["tokenize", "--model", "m", "--no-truncation", "--max-tokens", "5"],
+            ["--no-truncation and --max-tokens"],
+        ),
         (["similarity", "--model", "m"], ["QUERY"]),
         (["similarity", "--model", "m", "query", "text", "--input", "f"], ["--input"]),
         (["info"], ["MODEL"]),
@@ -153,7 +156,9 @@ def test_usage_errors(arguments, named):
 
 @pytest.mark.parametrize("command", ["embed", "tokenize", "similarity", "info"])
 def test_unknown_model(command):
-    arguments = ["info", "no-such-model"] if command == "info" else [command, "--model", "no-such-model", "x", "y"]
+    arguments = (
+        ["info", "no-such-model"] if command == "info" else [command, "--model", "no-such-model", "x", "y"]
+    )
     process = run(*arguments)
     assert process.returncode == 1 and process.stdout == b""
     assert b"no-such-model" in process.stderr
@@ -257,14 +262,18 @@ def test_lines_option_takes_json_as_text(model):
     )
 
 
-@pytest.mark.parametrize("first", ['{"text": 5}', '{"other": "x"}', '["text"]', '{"text": "x"', '"text"', "{}"])
+@pytest.mark.parametrize(
+    "first", ['{"text": 5}', '{"other": "x"}', '["text"]', '{"text": "x"', '"text"', "{}"]
+)
 def test_what_is_no_json_line_is_a_text(model, first):
     assert records(run("tokenize", "--model", model, stdin=first + "\nb\n")) == records(
         run("tokenize", "--model", model, "--", first, "b")
     )
 
 
-@pytest.mark.parametrize("bad", ["", "plain", '{"text": 5}', '{"other": "x"}', '{"text": "x"} more', '{"text": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "bad", ["", "plain", '{"text": 5}', '{"other": "x"}', '{"text": "x"} more', '{"text": "\\ud800"}']
+)
 def test_bad_json_line_is_named(model, bad):
     process = run("embed", "--model", model, stdin='{"text":"a"}\n{"text":"b"}\n' + bad + '\n{"text":"d"}\n')
     assert process.returncode == 1
@@ -315,7 +324,9 @@ def test_memory_does_not_grow_with_the_input(model, tmp_path):
         path = tmp_path / "texts"
         path.write_text(lines(["some words " * 100] * count))
         with open(os.devnull, "wb") as nowhere:
-            process = start("tokenize", "--model", model, "--max-tokens", "8", "--input", path, stdout=nowhere)
+            process = start(
+                "tokenize", "--model", model, "--max-tokens", "8", "--input", path, stdout=nowhere
+            )
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
@@ -440,7 +451,9 @@ def test_prompt_name(model, info):
 def test_normalize_and_truncate_dim(model, embedded):
     cut = vectors(run("embed", "--model", model, "--truncate-dim", "7", "--", *TEXTS))
     np.testing.assert_allclose(cut, embedded[:, :7], atol=ROUNDING)
-    unit = vectors(run("embed", "--model", model, "--truncate-dim", "7", "--normalize", "always", "--", *TEXTS))
+    unit = vectors(
+        run("embed", "--model", model, "--truncate-dim", "7", "--normalize", "always", "--", *TEXTS)
+    )
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)
     raw = vectors(run("embed", "--model", model, "--normalize", "never", "--", *TEXTS))
     scaled = raw / np.linalg.norm(raw, axis=1, keepdims=True)
@@ -588,7 +601,9 @@ def test_progress_on_a_terminal_only(model, tmp_path):
 
 def test_terminal_input(model):
     ours, theirs = pty.openpty()
-    process = start("tokenize", "--model", model, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(
+        "tokenize", "--model", model, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     os.write(ours, b"hello\n\x04")
     out, err = process.communicate(timeout=120)
     os.close(theirs)
@@ -686,7 +701,11 @@ def test_info_lines(model, info):
     assert set(info) == set(shown)
     for key in ("name", "path", "id", "dim", "max_tokens"):
         assert shown[key].strip() == str(info[key])
-    starts = {len(line) - len(line.split(":", 1)[1].lstrip()) for line in process.stdout.decode().splitlines() if ":" in line[:15]}
+    starts = {
+        len(line) - len(line.split(":", 1)[1].lstrip())
+        for line in process.stdout.decode().splitlines()
+        if ":" in line[:15]
+    }
     assert len(starts) == 1  # aligned
 
 
@@ -698,7 +717,10 @@ CANDIDATES = ["The cat sat on the mat.", "I forgot my password, what now?", "Cha
 
 def scores(process):
     assert process.returncode == 0, process.stderr
-    return [(float(line[: line.index("  ")]), line[line.index("  ") + 2 :]) for line in process.stdout.decode().splitlines()]
+    return [
+        (float(line[: line.index("  ")]), line[line.index("  ") + 2 :])
+        for line in process.stdout.decode().splitlines()
+    ]
 
 
 def test_similarity(model):

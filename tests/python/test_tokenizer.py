@@ -226,7 +226,12 @@ def test_chunks_do_not_show(pair):
 
 
 def test_long_words(pair):
-    texts = [c * n + s for c in ("a", "é", "中", "\U0001f600", "q", "ß") for n in range(95, 106) for s in ("", ".", " b")]
+    texts = [
+        c * n + s
+        for c in ("a", "é", "中", "\U0001f600", "q", "ß")
+        for n in range(95, 106)
+        for s in ("", ".", " b")
+    ]
     texts += ["a" * n for n in (511, 512, 513, 1000, 5000)] + ["x" * 20000 + " end"]
     assert differences(*pair, texts) == []
 

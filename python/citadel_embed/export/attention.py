@@ -5,6 +5,8 @@ The library's backends bring the real implementation. The one here serves tracin
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -39,7 +41,7 @@ def _window(length: int, left: int, right: int) -> torch.Tensor | None:
 def _reference(q, k, v, cu_seqlens, scale, window_left, window_right):
     out = torch.empty(1, q.shape[2], q.shape[1], q.shape[3], dtype=q.dtype)
     ends = cu_seqlens.tolist()
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in itertools.pairwise(ends):
         one = slice(begin, end)
         attended = F.scaled_dot_product_attention(
             q[:, :, one],
@@ -69,9 +71,7 @@ def _forward(
     """The attention function that transformers calls for ``attn_implementation="citadel_varlen"``."""
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
-            raise ExportError(
-                f"attention of {type(module).__name__} uses '{name}', which is not supported"
-            )
+            raise ExportError(f"attention of {type(module).__name__} uses '{name}', which is not supported")
     if cu_seqlens is None:
         raise ExportError(f"{type(module).__name__} does not pass cu_seqlens on to its attention")
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)

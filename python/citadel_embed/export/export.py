@@ -111,8 +111,7 @@ def export(arguments, progress) -> str:
         alike = gate.median_cosine(expected[: len(golden)])
         warning = f"; WARNING: texts look alike to this model, median cosine {alike:.3f}"
         progress.phase(
-            f"reference vectors of {expected.shape[1]} dimensions"
-            + (warning if alike > gate.ALIKE else "")
+            f"reference vectors of {expected.shape[1]} dimensions" + (warning if alike > gate.ALIKE else "")
         )
 
         highest = max(max(sequence, default=0) for sequence in sequences)

@@ -34,9 +34,7 @@ DTYPES = {
 def _bytes(tensor: torch.Tensor) -> memoryview:
     # Through uint8, because numpy has no bfloat16.
     flat = tensor.detach().contiguous().reshape(-1)
-    return (
-        memoryview(flat.view(torch.uint8).numpy()).toreadonly() if flat.numel() else memoryview(b"")
-    )
+    return memoryview(flat.view(torch.uint8).numpy()).toreadonly() if flat.numel() else memoryview(b"")
 
 
 def _crc32c(data) -> str:

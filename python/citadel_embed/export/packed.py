@@ -80,9 +80,7 @@ class PaddedGraph(_Graph):
 
     def forward(self, ids, positions, cu_seqlens):
         rows = ids.view(cu_seqlens.shape[0] - 1, -1)
-        tokens = self.transformer(
-            input_ids=rows, attention_mask=torch.ones_like(rows), **self.extra
-        )[0]
+        tokens = self.transformer(input_ids=rows, attention_mask=torch.ones_like(rows), **self.extra)[0]
         return self.pool(tokens.reshape(1, ids.shape[0], -1), cu_seqlens)
 
 
@@ -111,8 +109,6 @@ def run(graph, layout: str, sequences: list[list[int]], size: int) -> np.ndarray
 def trace(graph: torch.nn.Module, sequences: list[list[int]]) -> torch.jit.ScriptModule:
     """TorchScript of ``graph``, traced on three texts (of one length if the layout wants it)."""
     middle = max(sequences, key=lambda s: len(s) if len(s) <= 24 else 0)
-    three = (
-        [middle[:-2] + middle[-1:], middle, middle] if graph.layout == "packed" else [middle] * 3
-    )
+    three = [middle[:-2] + middle[-1:], middle, middle] if graph.layout == "packed" else [middle] * 3
     with torch.inference_mode(False), torch.no_grad():
         return torch.jit.trace(graph, pack(three), check_trace=False, strict=False)
