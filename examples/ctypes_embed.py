@@ -1,60 +1,40 @@
-"""The C interface from Python with nothing but ctypes: the similarity of two texts.
+"""The C interface from Python with nothing but ctypes: ctypes_embed.py LIBRARY MODEL"""
 
-python ctypes_embed.py libcitadel_embed.so all-MiniLM-L6-v2
-"""
-
-import ctypes
 import sys
+from ctypes import CDLL, Structure, byref, c_char, c_char_p, c_float, c_int32, c_size_t, c_void_p, sizeof
 
 
-class Error(ctypes.Structure):  # citadel_error
-    _fields_ = [
-        ("size", ctypes.c_size_t),
-        ("code", ctypes.c_int32),
-        ("native_code", ctypes.c_int32),
-        ("message", ctypes.c_char * 496),
-    ]
+class Error(Structure):  # citadel_error
+    _fields_ = [("size", c_size_t), ("code", c_int32), ("native_code", c_int32), ("message", c_char * 496)]
 
 
 def main(library, name, texts=(b"How do I reset my password?", b"Forgot the password: what now?")):
-    citadel = ctypes.CDLL(library)
+    citadel = CDLL(library)
     # What is not declared would be passed and returned as a 32-bit int, handles and sizes included.
-    handle, size, pointer = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p
-    citadel.citadel_engine_create.argtypes = [pointer] * 3
-    citadel.citadel_engine_destroy.argtypes = [handle]
-    citadel.citadel_model_load.argtypes = [handle, ctypes.c_char_p] + [pointer] * 3
-    citadel.citadel_model_unload.argtypes = [handle]
-    citadel.citadel_model_dim.argtypes = [handle]
-    citadel.citadel_model_dim.restype = size
-    citadel.citadel_model_embed.argtypes = (
-        [handle, pointer, pointer, size] + [pointer, pointer, size] + [pointer] * 2
-    )
-
-    error = Error(size=ctypes.sizeof(Error))
-    engine, model = handle(), handle()
+    p, n = c_void_p, c_size_t
+    citadel.citadel_engine_create.argtypes = [p, p, p]
+    citadel.citadel_engine_destroy.argtypes = [p]
+    citadel.citadel_model_load.argtypes = [p, c_char_p, p, p, p]
+    citadel.citadel_model_unload.argtypes = [p]
+    citadel.citadel_model_dim.argtypes, citadel.citadel_model_dim.restype = [p], n
+    citadel.citadel_model_embed.argtypes = [p, p, p, n, p, p, n, p, p]
+    error = Error(size=sizeof(Error))
+    engine, model = c_void_p(), c_void_p()
 
     def call(function, *arguments):
-        if function(*arguments, ctypes.byref(error)) != 0:
-            raise RuntimeError(error.message.decode())
+        if function(*arguments, byref(error)) != 0:
+            sys.exit(error.message.decode())
 
-    try:
-        call(citadel.citadel_engine_create, None, ctypes.byref(engine))
-        call(citadel.citadel_model_load, engine, name.encode(), None, ctypes.byref(model))
-        dim = citadel.citadel_model_dim(model)
-        strings = (ctypes.c_char_p * len(texts))(*texts)
-        out = (ctypes.c_float * (len(texts) * dim))()
-        call(citadel.citadel_model_embed, model, strings, None, len(texts), None, out, len(out), None)
-        print("dim", dim)
-        print("similarity %.3f" % sum(out[i] * out[dim + i] for i in range(dim)))
-    finally:
-        citadel.citadel_model_unload(model)
-        citadel.citadel_engine_destroy(engine)
+    call(citadel.citadel_engine_create, None, byref(engine))
+    call(citadel.citadel_model_load, engine, name.encode(), None, byref(model))
+    dim = citadel.citadel_model_dim(model)
+    strings = (c_char_p * len(texts))(*texts)
+    out = (c_float * (len(texts) * dim))()
+    call(citadel.citadel_model_embed, model, strings, None, len(texts), None, out, len(out), None)
+    print(f"dim {dim}\nsimilarity {sum(out[i] * out[dim + i] for i in range(dim)):.3f}")
+    citadel.citadel_model_unload(model)
+    citadel.citadel_engine_destroy(engine)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: ctypes_embed.py LIBRARY MODEL")
-    try:
-        main(*sys.argv[1:])
-    except (OSError, RuntimeError) as problem:
-        sys.exit("ctypes_embed.py: %s" % problem)
+    main(*sys.argv[1:]) if len(sys.argv) == 3 else sys.exit("usage: ctypes_embed.py LIBRARY MODEL")

@@ -15,8 +15,7 @@ int main(void)
         citadel_model_load(engine, "all-MiniLM-L6-v2", NULL, &model, &error) == CITADEL_OK) {
         size_t dim = citadel_model_dim(model);
         v = malloc(2 * dim * sizeof *v);
-        if (v && citadel_model_embed(model, texts, NULL, 2, NULL, v, 2 * dim, NULL,
-                                     &error) == CITADEL_OK) {
+        if (v && citadel_model_embed(model, texts, NULL, 2, NULL, v, 2 * dim, NULL, &error) == 0) {
             double similarity = 0;
             for (size_t i = 0; i < dim; i++)
                 similarity += (double)v[i] * v[dim + i];

@@ -30,13 +30,16 @@ Environment:
 EOF
 }
 
+# parse_options ARGUMENT...: what is no option is left in $arguments.
 parse_options() {
+  arguments=
   while [ $# -gt 0 ]; do
     case $1 in
       --libtorch) [ $# -ge 2 ] || die "--libtorch needs a directory"; libtorch=$2; shift ;;
       --libtorch=*) libtorch=${1#*=} ;;
       --help|-h) usage; exit 0 ;;
-      *) die "unknown argument '$1' (try --help)" ;;
+      -*) die "unknown option '$1' (try --help)" ;;
+      *) arguments="$arguments $1" ;;
     esac
     shift
   done

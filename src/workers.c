@@ -70,23 +70,37 @@ static ce_job *pop(ce_workers *workers)
     return job;
 }
 
-/* Worker 0 alone takes all the threads: a backend keeps a pool of helpers for every thread that ever ran
- * wide, and with one such thread their number stays below the budget. */
-static unsigned share(const ce_workers *workers, const worker *self)
+static void wake(worker *one)
 {
-    int alone = !workers->first && workers->free == workers->count;
-    return alone && self == &workers->threads[0] ? workers->count : 1;
+    if (one->idle) {
+        one->idle = 0;
+        pthread_cond_signal(&one->wake);
+    }
 }
 
 static void wake_one(ce_workers *workers)
 {
     for (unsigned i = 0; i < workers->count; i++) {
         if (workers->threads[i].idle) {
-            workers->threads[i].idle = 0;
-            pthread_cond_signal(&workers->threads[i].wake);
+            wake(&workers->threads[i]);
             return;
         }
     }
+}
+
+/* Whether `self` is to take the first job, and with how many threads: 0 if not. A job that is alone
+ * gets all of them, and worker 0 to run it: a backend keeps a pool of helpers for every thread that
+ * ever ran wide, and with one such thread their number stays below the budget. */
+static unsigned share(ce_workers *workers, const worker *self)
+{
+    if (!workers->first || workers->free == 0)
+        return 0;
+    if (workers->first->next || workers->free < workers->count)
+        return 1;
+    if (self == &workers->threads[0])
+        return workers->count;
+    wake(&workers->threads[0]);
+    return 0;
 }
 
 static void *work(void *argument)
@@ -95,15 +109,15 @@ static void *work(void *argument)
     ce_workers *workers = self->workers;
     pthread_mutex_lock(&workers->lock);
     for (;;) {
-        while (!workers->ending && (!workers->first || workers->free == 0)) {
+        unsigned threads;
+        while ((threads = share(workers, self)) == 0 && !workers->ending) {
             self->idle = 1;
             pthread_cond_wait(&self->wake, &workers->lock);
         }
         self->idle = 0;
-        if (!workers->first)
+        if (threads == 0)
             break;
         ce_job *job = pop(workers);
-        unsigned threads = share(workers, self);
         workers->free -= threads;
         pthread_mutex_unlock(&workers->lock);
 

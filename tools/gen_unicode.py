@@ -2,10 +2,10 @@
 
 usage: gen_unicode.py [--check]
 
-The tables hold what Hugging Face `tokenizers` does, which mixes Unicode versions stage by stage. So the library
-itself is asked, scalar by scalar; only the numbers of the canonical combining classes come from Python's
-unicodedata, for the scalars that `tokenizers` reorders. Prints nothing when all is well; --check writes nothing and
-exits 1 if the file on the disk differs.
+The tables hold what Hugging Face `tokenizers` does, which mixes Unicode versions stage by stage. So the
+library itself is asked, scalar by scalar; only the numbers of the canonical combining classes come from
+Python's unicodedata, for the scalars that `tokenizers` reorders. Prints nothing when all is well; --check
+writes nothing and exits 1 if the file on the disk differs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def combining_classes(nfd) -> dict[int, int]:
 
 
 def records():
-    """For each scalar: flags, combining class, and its lower-case, stripped, and stripped lower-case forms."""
+    """For each scalar: flags, combining class, and its lower-case, stripped, stripped lower-case forms."""
     clean, chinese = bert(clean_text=True), bert(handle_chinese_chars=True)
     strip, lower = bert(strip_accents=True), bert(lowercase=True)
     both = bert(strip_accents=True, lowercase=True)
