@@ -319,7 +319,7 @@ class Model:
         return vectors
 
     def embed_results(self, texts: Sequence[str | bytes], **options) -> tuple[np.ndarray, list[TextResult]]:
-        """As ``embed``, with a TextResult for each text: a bad one has its status there and a row of zeros."""
+        """As ``embed``, with a TextResult for each: a bad text has its status there and a row of zeros."""
         results = (_TextResult * len(texts))()
         vectors, results, status, error = self._embed(texts, results, **options)
         name = _library().citadel_status_name
