@@ -75,7 +75,10 @@ static int tokenize(const citadel_model *model, const char *text, size_t length,
     if (status != CE_OK)
         return status;
 
-    ce_call_pool *pool = &model->engine->calls;
+    /* As in citadel_model_embed, the call keeps its model: another thread may unload it meanwhile. */
+    citadel_engine *engine = model->engine;
+    ce_cache_hold((citadel_model *)model);
+    ce_call_pool *pool = &engine->calls;
     ce_call *call;
     status = ce_call_take(pool, &call, error);
     if (status == CE_OK) {
@@ -87,7 +90,8 @@ static int tokenize(const citadel_model *model, const char *text, size_t length,
         else
             ce_call_give(pool, call);
     }
-    ce_engine_leave(model->engine);
+    ce_cache_release((citadel_model *)model);
+    ce_engine_leave(engine);
     return status;
 }
 
