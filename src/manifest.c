@@ -79,24 +79,30 @@ static int hex_value(char c)
     return found ? (int)(found - digits) : -1;
 }
 
+static int is_hex(ce_json_text text, size_t size)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (hex_value(text.data[i]) < 0)
+            return 0;
+    return text.size == size;
+}
+
 static uint32_t read_crc32c(ce_json *json)
 {
     ce_json_text text = ce_json_string(json);
     uint32_t crc = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        int digit = hex_value(text.data[i]);
-        if (digit < 0 || text.size != 8)
-            ce_json_fail(json, "a CRC-32C is eight hexadecimal digits");
-        crc = crc << 4 | (uint32_t)digit;
-    }
+    if (!is_hex(text, 8))
+        ce_json_fail(json, "a CRC-32C is eight lower-case hexadecimal digits");
+    for (size_t i = 0; json->status == CE_OK && i < text.size; i++)
+        crc = crc << 4 | (uint32_t)hex_value(text.data[i]);
     return crc;
 }
 
 static void read_sha256(ce_json *json, char out[CE_SHA256_HEX])
 {
     ce_json_text text = ce_json_string(json);
-    if (text.size != CE_SHA256_HEX - 1)
-        ce_json_fail(json, "a SHA-256 is %d hexadecimal digits", CE_SHA256_HEX - 1);
+    if (!is_hex(text, CE_SHA256_HEX - 1))
+        ce_json_fail(json, "a SHA-256 is %d lower-case hexadecimal digits", CE_SHA256_HEX - 1);
     else
         memcpy(out, text.data, text.size);
 }

@@ -1,27 +1,34 @@
 #include "base/error.h"
 
+#include "unicode/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 
-/* One line, whatever a file name or a foreign exception text brought in, and never half a
- * character at the end: `cut` says that the text filled its buffer and lost a tail. */
-static void tidy(char *message, int cut)
+static int is_cut(const char *tail, size_t size)
+{
+    size_t i = 1;
+    while (i < size && ((unsigned char)tail[i] & 0xC0) == 0x80)
+        i++;
+    return size < 4 && i == size && (unsigned char)tail[0] >= 0xC2;
+}
+
+/* One line of UTF-8, whatever a file name or a foreign exception text brought in. A character that was cut at the end
+ * is dropped; any other malformed byte becomes a question mark. */
+static void tidy(char *message)
 {
     size_t length = strlen(message);
-    if (cut) {
-        size_t start = length;
-        while (start > 0 && ((unsigned char)message[start - 1] & 0xC0) == 0x80)
-            start--;
-        unsigned char lead = start > 0 ? (unsigned char)message[start - 1] : 0;
-        size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-        if (start > 0 && start - 1 + need > length)
-            length = start - 1;
-        message[length] = '\0';
-    }
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)message[i];
-        if (c < 0x20 || c == 0x7F)
-            message[i] = ' ';
+    for (size_t i = 0; i < length;) {
+        uint32_t scalar;
+        size_t bytes = ce_utf8_decode(message + i, length - i, &scalar);
+        if (bytes == 0 && is_cut(message + i, length - i))
+            message[length = i] = '\0';
+        else if (bytes == 0)
+            message[i++] = '?';
+        else if (scalar < 0x20 || scalar == 0x7F)
+            message[i++] = ' ';
+        else
+            i += bytes;
     }
 }
 
@@ -32,7 +39,7 @@ static void fill(ce_error *error, int code, int native, const char *format, va_l
     int printed = vsnprintf(error->message, sizeof error->message, format, arguments);
     if (printed < 0)
         error->message[0] = '\0';
-    tidy(error->message, printed >= (int)sizeof error->message);
+    tidy(error->message);
 }
 
 int ce_fail(ce_error *error, int code, const char *format, ...)
@@ -50,7 +57,9 @@ int ce_fail(ce_error *error, int code, const char *format, ...)
 static void join(ce_error *error, const char *head, const char *tail)
 {
     int printed = snprintf(error->message, sizeof error->message, "%s: %s", head, tail);
-    tidy(error->message, printed >= (int)sizeof error->message);
+    if (printed < 0)
+        error->message[0] = '\0';
+    tidy(error->message);
 }
 
 int ce_fail_errno(ce_error *error, int code, int errnum, const char *format, ...)

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "json/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { SIZE_FIELD = 8 };
@@ -44,6 +45,7 @@ static void read_dtype(ce_json *json, ce_tensor *tensor)
 
 static void read_shape(ce_json *json, ce_tensor *tensor)
 {
+    tensor->dims = 0;
     ce_json_array(json);
     while (ce_json_element(json)) {
         if (tensor->dims == CE_TENSOR_MAX_DIMS) {
@@ -58,13 +60,13 @@ static void read_offsets(ce_json *json, extent *range)
 {
     ce_json_array(json);
     uint64_t *fields[] = {&range->begin, &range->end};
-    for (size_t i = 0; ce_json_element(json); i++) {
-        if (i == 2) {
-            ce_json_fail(json, "more than two data_offsets");
-            return;
-        }
+    for (size_t i = 0; i < 2; i++) {
+        if (!ce_json_element(json))
+            ce_json_fail(json, "data_offsets are two numbers");
         *fields[i] = (uint64_t)ce_json_integer(json, 0, INT64_C(1) << 48);
     }
+    if (ce_json_element(json))
+        ce_json_fail(json, "data_offsets are two numbers");
 }
 
 /* Bytes that the shape needs, or UINT64_MAX when that is beyond any file. */
@@ -83,9 +85,7 @@ static void place(ce_json *json, ce_tensor *tensor, extent range, const char *da
 {
     if (json->status != CE_OK)
         return;
-    if (!tensor->dtype)
-        ce_json_fail(json, "tensor '%s' has no dtype", tensor->name);
-    else if (range.begin > range.end || range.end > data_size)
+    if (range.begin > range.end || range.end > data_size)
         ce_json_fail(json, "tensor '%s' lies at %llu to %llu, but the file has %llu bytes of data",
                      tensor->name, (unsigned long long)range.begin, (unsigned long long)range.end,
                      (unsigned long long)data_size);
@@ -101,18 +101,24 @@ static void place(ce_json *json, ce_tensor *tensor, extent range, const char *da
 static void read_tensor(ce_json *json, ce_tensor *tensor, const char *data, uint64_t data_size)
 {
     extent range = {0, 0};
+    int has_shape = 0, has_range = 0;
     ce_json_text key;
     ce_json_object(json);
     while (ce_json_member(json, &key)) {
-        if (ce_json_is(key, "dtype"))
+        if (ce_json_is(key, "dtype")) {
             read_dtype(json, tensor);
-        else if (ce_json_is(key, "shape"))
+        } else if (ce_json_is(key, "shape")) {
             read_shape(json, tensor);
-        else if (ce_json_is(key, "data_offsets"))
+            has_shape = 1;
+        } else if (ce_json_is(key, "data_offsets")) {
             read_offsets(json, &range);
-        else
+            has_range = 1;
+        } else {
             ce_json_skip(json);
+        }
     }
+    if (!tensor->dtype || !has_shape || !has_range)
+        ce_json_fail(json, "tensor '%s' needs dtype, shape and data_offsets", tensor->name);
     place(json, tensor, range, data, data_size);
 }
 
@@ -148,6 +154,8 @@ static int read_header(const char *file, uint64_t header_size, uint64_t file_siz
         if (ce_json_is(key, "__metadata__")) {
             ce_json_skip(&json);
         } else {
+            if (memchr(key.data, '\0', key.size))
+                ce_json_fail(&json, "a NUL character in the name of a tensor");
             ce_tensor *tensor = add_tensor(out, key);
             out_of_memory = !tensor;
             if (tensor)
@@ -160,6 +168,53 @@ static int read_header(const char *file, uint64_t header_size, uint64_t file_siz
     if (status != CE_OK)
         ce_error_prefix(error, "safetensors header");
     return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const ce_tensor *)a)->name, ((const ce_tensor *)b)->name);
+}
+
+static int check_names(ce_safetensors *safetensors, ce_error *error)
+{
+    ce_tensor *tensors = safetensors->tensors;
+    if (safetensors->count > 0)
+        qsort(tensors, safetensors->count, sizeof *tensors, by_name);
+    for (size_t i = 1; i < safetensors->count; i++)
+        if (by_name(&tensors[i - 1], &tensors[i]) == 0)
+            return ce_fail(error, CE_E_BAD_MODEL, "safetensors header: two tensors are named '%s'",
+                           tensors[i].name);
+    return CE_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const ce_tensor *x = a, *y = b;
+    int order =
+        ((uintptr_t)x->data > (uintptr_t)y->data) - ((uintptr_t)x->data < (uintptr_t)y->data);
+    return order ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+/* Every byte of the data belongs to one tensor: the format knows neither gaps nor overlaps. */
+static int check_cover(ce_safetensors *safetensors, const char *data, size_t size, ce_error *error)
+{
+    ce_tensor *tensors = safetensors->tensors;
+    const char *at = data;
+    if (safetensors->count > 0)
+        qsort(tensors, safetensors->count, sizeof *tensors, by_place);
+    for (size_t i = 0; i < safetensors->count; i++) {
+        if (tensors[i].data != at)
+            return ce_fail(
+                error, CE_E_BAD_MODEL,
+                "safetensors header: tensor '%s' does not begin at %zu, where the data before it ends",
+                tensors[i].name, (size_t)(at - data));
+        at += tensors[i].bytes;
+    }
+    if (at != data + size)
+        return ce_fail(error, CE_E_BAD_MODEL,
+                       "safetensors header: the tensors have %zu bytes, the file has %zu",
+                       (size_t)(at - data), size);
+    return CE_OK;
 }
 
 int ce_safetensors_read(const void *file, size_t size, ce_safetensors *out, ce_error *error)
@@ -176,6 +231,11 @@ int ce_safetensors_read(const void *file, size_t size, ce_safetensors *out, ce_e
                        (unsigned long long)header_size, size);
     out->header_bytes = SIZE_FIELD + (size_t)header_size;
     int status = read_header(file, header_size, size, out, error);
+    if (status == CE_OK)
+        status = check_names(out, error);
+    if (status == CE_OK)
+        status = check_cover(out, (const char *)file + out->header_bytes, size - out->header_bytes,
+                             error);
     if (status != CE_OK)
         ce_safetensors_free(out);
     return status;

@@ -14,13 +14,13 @@
 #include <stdint.h>
 
 typedef struct ce_safetensors {
-    ce_tensor *tensors; /* data in the file's memory, names owned */
+    ce_tensor *tensors; /* by place in the file; data in the file's memory, names owned */
     size_t count;
     size_t header_bytes; /* the size field included: what lies before the data */
 } ce_safetensors;
 
-/* Read the header of a whole file in memory, which must outlive the result. Checked: every tensor lies inside the
- * data, has the bytes that its shape needs, and is aligned to its element. */
+/* Read the header of a whole file in memory, which must outlive the result. Checked: names differ, every tensor has
+ * the bytes that its shape needs and is aligned to its element, and together they cover the data without gap or overlap. */
 int ce_safetensors_read(const void *file, size_t size, ce_safetensors *out, ce_error *error);
 void ce_safetensors_free(ce_safetensors *safetensors);
 

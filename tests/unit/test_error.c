@@ -1,10 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "cmocka_all.h"
 
 #include "base/error.h"
 
@@ -46,6 +40,18 @@ static void test_cut_at_character_boundary(void **state)
     }
 }
 
+static void test_message_is_utf8(void **state)
+{
+    (void)state;
+    ce_error error;
+    ce_fail(&error, CE_E_IO, "<\xFF> and <\xC3> and <\xED\xA0\x80> and \xC3\xA9");
+    assert_string_equal(error.message, "<?> and <?> and <?\?\?> and \xC3\xA9");
+    ce_fail(&error, CE_E_IO, "quoted and cut: \xF0\x9F\x98");
+    assert_string_equal(error.message, "quoted and cut: ");
+    ce_fail(&error, CE_E_IO, "%.*s ends too early", 2, "\xE2\x82\xAC");
+    assert_string_equal(error.message, "?\? ends too early");
+}
+
 static void test_errno_text_and_prefix(void **state)
 {
     (void)state;
@@ -65,6 +71,7 @@ int main(void)
         cmocka_unit_test(test_fail_returns_code_and_fills),
         cmocka_unit_test(test_message_is_one_line),
         cmocka_unit_test(test_cut_at_character_boundary),
+        cmocka_unit_test(test_message_is_utf8),
         cmocka_unit_test(test_errno_text_and_prefix),
     };
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);
