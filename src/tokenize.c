@@ -31,7 +31,10 @@ static int hand_over(const ce_encoding *encoding, uint32_t limit, citadel_tokens
                      ce_error *error)
 {
     citadel_tokens result;
-    ce_options_read(&result, sizeof result, given, CE_TOKENS_SIZE_1, "citadel_tokens", NULL);
+    int status =
+        ce_options_read(&result, sizeof result, given, CE_TOKENS_SIZE_1, "citadel_tokens", error);
+    if (status != CE_OK)
+        return status;
     result.count = encoding->count;
     result.truncated = (uint32_t)encoding->truncated;
     result.limit = encoding->truncated ? limit : CITADEL_LIMIT_NONE;
