@@ -419,7 +419,7 @@ citadel_status citadel_model_embed(const citadel_model *model, const char *const
                                    citadel_error *error)
 {
     if (!ce_error_ready(error))
-        return CITADEL_E_ABI;
+        return fail_all(results, count, CITADEL_E_ABI);
     ce_error failure;
     int status = embed_held((citadel_model *)model, texts, lengths, count, options, out,
                             out_capacity, results, &failure);
@@ -468,7 +468,7 @@ citadel_status citadel_embed(citadel_engine *engine, const char *name, const cha
                              citadel_text_result *results, citadel_error *error)
 {
     if (!ce_error_ready(error))
-        return CITADEL_E_ABI;
+        return fail_all(results, count, CITADEL_E_ABI);
     ce_error failure;
     int status = embed_named(engine, name, texts, lengths, count, options, out, out_capacity,
                              results, &failure);
