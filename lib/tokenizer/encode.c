@@ -327,7 +327,8 @@ static int join_prompt(ce_tokenizer_scratch *scratch, const ce_encode_options *o
     if (*length > SIZE_MAX / 4 || !ce_buffer_reserve(joined, options->prompt_length + *length))
         return CE_E_NO_MEMORY;
     memcpy(joined->data, options->prompt, options->prompt_length);
-    memcpy(joined->data + options->prompt_length, *text, *length);
+    if (*length > 0) /* an empty text may be NULL */
+        memcpy(joined->data + options->prompt_length, *text, *length);
     *text = joined->data;
     *length += options->prompt_length;
     return CE_OK;
