@@ -391,14 +391,17 @@ class Model:
             prompt_name=_utf8(prompt_name),
             prompt=_utf8(prompt),
         )
-        # No tokenizer gives more ids than bytes, beside the special tokens and the prompt.
-        capacity = len(data) + len(options.prompt or b"") + 1024
-        ids = (c_int32 * capacity)()
-        tokens = _Tokens(size=ctypes.sizeof(_Tokens), ids=ids, capacity=capacity)
         error = _new_error()
-        status = _library().citadel_tokenize(
-            self._handle, data, len(data), ctypes.byref(options), ctypes.byref(tokens), error
-        )
+        capacity = len(data) + 16  # enough nearly always; else the call says how many
+        while True:
+            ids = (c_int32 * capacity)()
+            tokens = _Tokens(size=ctypes.sizeof(_Tokens), ids=ids, capacity=capacity)
+            status = _library().citadel_tokenize(
+                self._handle, data, len(data), ctypes.byref(options), ctypes.byref(tokens), error
+            )
+            if status == 0 or tokens.count <= capacity:
+                break
+            capacity = tokens.count
         _check(status, error)
         return ids[: tokens.count]
 

@@ -632,7 +632,8 @@ def tokenizer(info):
 WORDS = [
     "Hello, world!", "", " ", "Größe naïve ÀÉ", "日本語 漢字 かな", "Привет мир", "نص عربي", "👩‍👩‍👧 🏳️‍🌈",
     "[CLS] [MASK] x", "a\tb\u00a0c\u200bd", "x" * 150,
-    "\u0301 e\u0301", "don't won't", "1,234.56 €", "\ufeffBOM \ufffd",
+    "\u0301 e\u0301", "don't won't",
+    "1,234.56 €", "\ufeffBOM \ufffd",
     "word " * 400,
 ]  # fmt: skip
 
