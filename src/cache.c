@@ -56,10 +56,16 @@ static int alias_is(const char *alias, const char *name, int32_t precision)
     return alias && alias[0] == (char)('0' + precision) && strcmp(alias + 1, name) == 0;
 }
 
+/* Or else a model in steady use would never be idle, and a thread that waits for its place wait for ever. */
+static int hidden(const ce_cache *cache, const citadel_model *model)
+{
+    return model->slot.leaving && cache->waiters;
+}
+
 static citadel_model *find_alias(const ce_cache *cache, const char *name, int32_t precision)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        for (int i = 0; i < CE_ALIASES; i++)
+        for (int i = 0; i < CE_ALIASES && !hidden(cache, m); i++)
             if (alias_is(m->slot.aliases[i], name, precision))
                 return m;
     return NULL;
@@ -87,64 +93,106 @@ static void add_alias(citadel_model *model, const char *name, int32_t precision)
 static citadel_model *find_id(const ce_cache *cache, const char *id, int32_t precision)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        if (m->slot.precision == precision && strcmp(m->slot.id, id) == 0)
+        if (m->slot.precision == precision && strcmp(m->slot.id, id) == 0 && !hidden(cache, m))
             return m;
     return NULL;
 }
 
-/* The model that makes room; NULL, and whether it is worth waiting for one, when there is none. */
-static citadel_model *least_recently_used(const ce_cache *cache, int *worth_waiting)
+/* ---- Room --------------------------------------------------------------------------------- */
+
+static citadel_model *oldest_idle(const ce_cache *cache)
 {
     citadel_model *oldest = NULL;
-    *worth_waiting = 0;
-    for (citadel_model *m = cache->models; m; m = m->slot.next) {
-        if (m->slot.handles == 0)
-            *worth_waiting = 1;
+    for (citadel_model *m = cache->models; m; m = m->slot.next)
         if (idle(m) && (!oldest || m->slot.last_use < oldest->slot.last_use))
             oldest = m;
-    }
     return oldest;
 }
 
-/* Take models out of the full cache until there is a place. They are collected in `removed` and freed by the
- * caller without the lock. May wait; the caller must then look again for its model. */
-static int make_room(ce_cache *cache, citadel_model **removed, int *waited, ce_error *error)
+static int all_held(const ce_cache *cache)
 {
-    *waited = 0;
-    while (cache->count >= cache->capacity) {
-        int worth_waiting;
-        citadel_model *oldest = least_recently_used(cache, &worth_waiting);
+    for (const citadel_model *m = cache->models; m; m = m->slot.next)
+        if (m->slot.handles == 0)
+            return 0;
+    return 1;
+}
+
+/* Of the models in use that nobody holds, let the one used least recently be the next to go. */
+static void choose_leaving(ce_cache *cache)
+{
+    citadel_model *oldest = NULL;
+    for (citadel_model *m = cache->models; m; m = m->slot.next) {
+        if (m->slot.handles > 0 || m->slot.state != CE_CACHE_READY)
+            continue;
+        if (m->slot.leaving)
+            return;
+        if (!oldest || m->slot.last_use < oldest->slot.last_use)
+            oldest = m;
+    }
+    if (oldest)
+        oldest->slot.leaving = 1;
+}
+
+static void queue_up(ce_cache *cache, ce_cache_waiter *self)
+{
+    ce_cache_waiter **link = &cache->waiters;
+    while (*link && *link != self)
+        link = &(*link)->next;
+    *link = self;
+}
+
+static void leave_queue(ce_cache *cache, ce_cache_waiter *self)
+{
+    ce_cache_waiter **link = &cache->waiters;
+    while (*link && *link != self)
+        link = &(*link)->next;
+    if (*link) {
+        *link = self->next;
+        pthread_cond_broadcast(&cache->changed);
+    }
+}
+
+/* Make room for one model by taking one out of the full cache, which the caller frees without the lock. Without `*room`
+ * this has waited: look again for the model that is wanted. */
+static int make_room(ce_cache *cache, ce_cache_waiter *self, citadel_model **removed, int *room,
+                     ce_error *error)
+{
+    *room = 0;
+    if (!cache->waiters || cache->waiters == self) {
+        citadel_model *oldest = cache->count == cache->capacity ? oldest_idle(cache) : NULL;
         if (oldest) {
             unlink_model(cache, oldest);
-            oldest->slot.next = *removed;
+            oldest->slot.next = NULL;
             *removed = oldest;
-        } else if (worth_waiting) {
-            pthread_cond_wait(&cache->changed, &cache->lock);
-            *waited = 1;
-            return CE_OK;
-        } else {
-            return ce_fail(error, CE_E_BUSY,
-                           "all %zu cache slots are held by loaded models: unload one, or raise "
-                           "cache_models (MODEL_CACHE_SIZE)",
-                           cache->capacity);
         }
+        *room = cache->count < cache->capacity;
+        if (*room)
+            return CE_OK;
     }
+    if (cache->count == cache->capacity && all_held(cache))
+        return ce_fail(error, CE_E_BUSY,
+                       "all %zu cache slots are held by loaded models: unload one, or raise "
+                       "cache_models (MODEL_CACHE_SIZE)",
+                       cache->capacity);
+    choose_leaving(cache);
+    queue_up(cache, self);
+    pthread_cond_wait(&cache->changed, &cache->lock);
     return CE_OK;
 }
 
 static void free_removed(ce_log *log, citadel_model *removed)
 {
-    while (removed) {
-        citadel_model *next = removed->slot.next;
-        ce_log_write(log, CITADEL_LOG_INFO, "model '%s' left the cache to make room",
-                     removed->pack->name);
-        slot_free(removed);
-        removed = next;
-    }
+    if (!removed)
+        return;
+    ce_log_write(log, CITADEL_LOG_INFO, "model '%s' left the cache to make room",
+                 removed->pack->name);
+    slot_free(removed);
 }
 
-static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precision,
-                    citadel_model **out, ce_error *error)
+/* ---- Loading ------------------------------------------------------------------------------ */
+
+static int add_slot(citadel_engine *engine, const ce_pack *pack, citadel_model **out,
+                    ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     citadel_model *model = ce_calloc(1, sizeof *model);
@@ -154,7 +202,7 @@ static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precisi
     model->slot.state = CE_CACHE_LOADING;
     model->slot.linked = 1;
     model->slot.uses = 1;
-    model->slot.precision = precision;
+    model->slot.precision = pack->chosen->precision;
     memcpy(model->slot.id, pack->id, sizeof model->slot.id);
     model->slot.next = cache->models;
     cache->models = model;
@@ -185,11 +233,13 @@ static int join(ce_cache *cache, citadel_model *model, citadel_model **dead, ce_
     return status;
 }
 
-static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, int32_t precision,
+static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, citadel_model *removed,
                 citadel_model **dead, ce_error *error)
 {
     pthread_mutex_unlock(&cache->lock);
-    int status = ce_model_load(model, pack, precision, error);
+    /* What was removed is freed before the new model takes its memory. */
+    free_removed(&model->engine->log, removed);
+    int status = ce_model_load(model, pack, error);
     pthread_mutex_lock(&cache->lock);
     model->slot.state = status == CE_OK ? CE_CACHE_READY : CE_CACHE_FAILED;
     if (status != CE_OK) {
@@ -202,55 +252,73 @@ static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, int32_t pr
     return status;
 }
 
-/* With the lock held, which is let go while a model is loaded or room is waited for. `*pack` is taken when it is used. */
-static int find_or_load(citadel_engine *engine, ce_pack **pack, int32_t precision,
-                        citadel_model **removed, citadel_model **out, citadel_model **dead,
-                        ce_error *error)
+/* The model if it is there, else a new slot for it, whose `*is_new`. */
+static int find_or_add(citadel_engine *engine, const ce_pack *pack, citadel_model **removed,
+                       citadel_model **out, int *is_new, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
-    for (;;) {
-        citadel_model *model = find_id(cache, (*pack)->id, precision);
-        if (model) {
-            *out = model;
-            return join(cache, model, dead, error);
-        }
-        int waited;
-        int status = make_room(cache, removed, &waited, error);
-        if (status != CE_OK)
-            return status;
-        if (waited)
-            continue;
-        status = add_slot(engine, *pack, precision, out, error);
-        if (status != CE_OK)
-            return status;
-        ce_pack *mine = *pack;
-        *pack = NULL;
-        /* What was removed is freed before the new model takes its memory. */
-        pthread_mutex_unlock(&cache->lock);
-        free_removed(&engine->log, *removed);
-        *removed = NULL;
-        pthread_mutex_lock(&cache->lock);
-        return load(cache, *out, mine, precision, dead, error);
+    ce_cache_waiter self = {NULL};
+    int status = CE_OK;
+    *is_new = 0;
+    do {
+        *out = find_id(cache, pack->id, pack->chosen->precision);
+        if (!*out)
+            status = make_room(cache, &self, removed, is_new, error);
+    } while (status == CE_OK && !*out && !*is_new);
+    if (*is_new)
+        status = add_slot(engine, pack, out, error);
+    leave_queue(cache, &self);
+    return status;
+}
+
+/* With the lock held, which is let go while a model is loaded or room is waited for. `*pack` is taken when it is used. */
+static int find_or_load(citadel_engine *engine, ce_pack **pack, citadel_model **removed,
+                        citadel_model **out, citadel_model **dead, ce_error *error)
+{
+    int is_new;
+    int status = find_or_add(engine, *pack, removed, out, &is_new, error);
+    if (status != CE_OK)
+        return status;
+    if (!is_new)
+        return join(&engine->cache, *out, dead, error);
+    ce_pack *mine = *pack;
+    citadel_model *gone = *removed;
+    *pack = NULL;
+    *removed = NULL;
+    return load(&engine->cache, *out, mine, gone, dead, error);
+}
+
+static int open_pack(citadel_engine *engine, const char *name, int32_t precision,
+                     const char *require_id, ce_pack **pack, ce_error *error)
+{
+    char *path;
+    int status = ce_names_resolve(name, engine->config.model_path, &path, error);
+    if (status != CE_OK)
+        return status;
+    status = ce_pack_open(path, require_id, pack, error);
+    ce_free(path);
+    if (status != CE_OK)
+        return status;
+    status = ce_pack_choose(*pack, precision, error);
+    if (status != CE_OK) {
+        ce_error_prefix(error, "model '%s'", (*pack)->path);
+        ce_pack_close(*pack);
     }
+    return status;
 }
 
 static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t precision,
                              const char *require_id, citadel_model **out, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
-    char *path;
-    int status = ce_names_resolve(name, engine->config.model_path, &path, error);
-    if (status != CE_OK)
-        return status;
-    ce_pack *pack = NULL;
-    status = ce_pack_open(path, require_id, &pack, error);
-    ce_free(path);
+    ce_pack *pack;
+    int status = open_pack(engine, name, precision, require_id, &pack, error);
     if (status != CE_OK)
         return status;
 
     citadel_model *removed = NULL, *dead = NULL;
     pthread_mutex_lock(&cache->lock);
-    status = find_or_load(engine, &pack, precision, &removed, out, &dead, error);
+    status = find_or_load(engine, &pack, &removed, out, &dead, error);
     if (status == CE_OK) {
         add_alias(*out, name, precision);
         touch(cache, *out);
@@ -311,6 +379,7 @@ void ce_cache_add_handle(citadel_model *model)
     ce_cache *cache = &model->engine->cache;
     pthread_mutex_lock(&cache->lock);
     model->slot.handles++;
+    model->slot.leaving = 0;
     pthread_mutex_unlock(&cache->lock);
 }
 

@@ -17,21 +17,28 @@ typedef struct ce_cache_slot {
     citadel_model *next;
     ce_cache_state state;
     int linked;                /* in the list, so that others find it */
+    int leaving;               /* next to go: nobody new finds it while others wait for room */
     size_t uses;               /* running calls, and threads that wait for the load */
     size_t handles;            /* references that callers hold */
     uint64_t last_use;         /* on the cache's clock */
     char id[65];               /* identity of the model */
-    int32_t precision;         /* as asked for */
+    int32_t precision;         /* of its form */
     char *aliases[CE_ALIASES]; /* names that led here, to find it without touching the disk */
     int status;                /* of a failed load */
     ce_error failure;
 } ce_cache_slot;
+
+/* A thread that waits for room, on its own stack. */
+typedef struct ce_cache_waiter {
+    struct ce_cache_waiter *next;
+} ce_cache_waiter;
 
 typedef struct ce_cache {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a load ended, a use ended */
     citadel_model *models;
     size_t count, capacity;
+    ce_cache_waiter *waiters; /* the first to come is the first to get room */
     uint64_t clock;
 } ce_cache;
 

@@ -133,13 +133,11 @@ static int check_golden(citadel_model *model, ce_error *error)
     return status;
 }
 
-int ce_model_load(citadel_model *model, ce_pack *pack, int32_t precision, ce_error *error)
+int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
 {
     double start = seconds_now();
     model->pack = pack;
-    int status = ce_pack_choose(pack, precision, error);
-    if (status == CE_OK)
-        status = load_tokenizer(model, error);
+    int status = load_tokenizer(model, error);
     if (status == CE_OK)
         status = ce_pack_load_weights(pack, error);
     if (status == CE_OK)

@@ -21,8 +21,8 @@ struct citadel_model {
     uint32_t golden_texts;
 };
 
-/* Load what `pack` describes into `model`, and check it. `pack` belongs to the model from here on, also on failure. */
-int ce_model_load(citadel_model *model, ce_pack *pack, int32_t precision, ce_error *error);
+/* Load the chosen form of `pack` into `model`, and check it. `pack` belongs to the model from here on, also on failure. */
+int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error);
 void ce_model_free(citadel_model *model);
 
 #endif
