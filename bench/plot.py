@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("svg")
 matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["svg.hashsalt"] = "citadel_embed"  # the same figures give the same file
-import matplotlib.pyplot as plt
+import matplotlib.pyplot as plt  # noqa: E402
 
 COLOURS = {"sentence-transformers": "#9aa5b1", "citadel_embed": "#1f6f54"}
 

@@ -60,7 +60,8 @@ def measure(ours, theirs, texts: list[str], repeats: int) -> tuple[list[float], 
 
 def cpu_name() -> str:
     with open("/proc/cpuinfo") as file:
-        return next((line.split(": ")[1].strip() for line in file if line.startswith("model name")), "unknown")
+        names = [line.split(": ")[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else "unknown"
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ import sys
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import citadel_embed
 import numpy as np
+
+import citadel_embed
 
 SENTENCES = [
     "How do I reset my password?",

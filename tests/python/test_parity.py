@@ -9,9 +9,10 @@ import random
 import shutil
 from pathlib import Path
 
-import citadel_embed
 import numpy as np
 import pytest
+
+import citadel_embed
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = Path(os.environ.get("CITADEL_TEST_MODEL", ROOT / "models" / "all-MiniLM-L6-v2"))
