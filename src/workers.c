@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -107,6 +108,8 @@ static void *work(void *argument)
 {
     worker *self = argument;
     ce_workers *workers = self->workers;
+    /* A thread inherits rounding and traps from its maker, but vectors do not depend on the host's. */
+    fesetenv(FE_DFL_ENV);
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         unsigned threads;
