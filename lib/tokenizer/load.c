@@ -155,7 +155,7 @@ static void read_pre_tokenizer(loader *l)
 static size_t store(loader *l, ce_json_text text)
 {
     size_t offset = l->arena_size;
-    if (text.size > l->arena_capacity - l->arena_size) {
+    if (text.size >= l->arena_capacity - l->arena_size) { /* there is one even for an empty entry */
         size_t capacity = 2 * (l->arena_capacity + text.size) + 4096;
         char *arena = ce_realloc(l->arena, capacity);
         if (!arena) {

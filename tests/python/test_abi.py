@@ -6,8 +6,9 @@ import ctypes
 import re
 from pathlib import Path
 
-import citadel_embed
 import pytest
+
+import citadel_embed
 
 TABLE = Path(__file__).resolve().parents[1] / "abi" / "layout.h"
 

@@ -1,0 +1,256 @@
+#include "cmocka_all.h"
+
+#include "config.h"
+
+#include <stdlib.h>
+
+static ce_error error;
+static ce_config config;
+
+static const char *const variables[] = {"CITADEL_THREADS",    "MODEL_CACHE_SIZE",
+                                        "CITADEL_MODEL_PATH", "CITADEL_TORCH_BACKEND",
+                                        "XDG_DATA_HOME",      "HOME"};
+
+static int clear_environment(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i]);
+    return 0;
+}
+
+static int drop_config(void **state)
+{
+    (void)state;
+    ce_config_free(&config);
+    return 0;
+}
+
+static void read_with(const citadel_engine_options *options)
+{
+    if (ce_config_read(&config, options, &error) != CE_OK)
+        fail_msg("%s", error.message);
+}
+
+static void refuse_with(const citadel_engine_options *options, int status, const char *message)
+{
+    assert_int_equal(ce_config_read(&config, options, &error), status);
+    if (!strstr(error.message, message))
+        fail_msg("\"%s\", expected \"%s\"", error.message, message);
+    assert_null(config.model_path);
+    assert_null(config.torch_backend);
+}
+
+static void test_without_options_and_environment_there_are_defaults(void **state)
+{
+    (void)state;
+    read_with(NULL);
+    assert_in_range(config.threads, 1, 1024);
+    assert_int_equal(config.cache_models, 4);
+    assert_in_range(config.batch_tokens, 16, 1048576);
+    assert_non_null(config.model_path);
+    assert_null(config.torch_backend);
+    assert_null(config.log);
+    assert_int_equal(config.log_level, CITADEL_LOG_DEFAULT);
+}
+
+static void test_environment_sets_what_options_leave_open(void **state)
+{
+    (void)state;
+    setenv("CITADEL_THREADS", "3", 1);
+    setenv("MODEL_CACHE_SIZE", "17", 1);
+    setenv("CITADEL_MODEL_PATH", "/here:/there", 1);
+    setenv("CITADEL_TORCH_BACKEND", "/torch.so", 1);
+    read_with(NULL);
+    assert_int_equal(config.threads, 3);
+    assert_int_equal(config.cache_models, 17);
+    assert_string_equal(config.model_path, "/here:/there");
+    assert_string_equal(config.torch_backend, "/torch.so");
+}
+
+static void test_options_come_before_the_environment(void **state)
+{
+    (void)state;
+    setenv("CITADEL_THREADS", "not looked at", 1);
+    setenv("MODEL_CACHE_SIZE", "17", 1);
+    setenv("CITADEL_MODEL_PATH", "/there", 1);
+    setenv("CITADEL_TORCH_BACKEND", "/torch.so", 1);
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.threads = 2;
+    options.cache_models = 1;
+    options.batch_tokens = 16;
+    options.model_path = "";
+    options.torch_backend = "/other.so";
+    options.log_level = CITADEL_LOG_NONE;
+    read_with(&options);
+    assert_int_equal(config.threads, 2);
+    assert_int_equal(config.cache_models, 1);
+    assert_int_equal(config.batch_tokens, 16);
+    assert_string_equal(config.model_path, "");
+    assert_string_equal(config.torch_backend, "/other.so");
+    assert_int_equal(config.log_level, CITADEL_LOG_NONE);
+}
+
+static void test_environment_can_be_ignored(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        setenv(variables[i], "/garbage", 1);
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.flags = CITADEL_ENGINE_NO_ENVIRONMENT;
+    read_with(&options);
+    assert_int_equal(config.cache_models, 4);
+    assert_null(strstr(config.model_path, "garbage"));
+    assert_null(config.torch_backend);
+}
+
+static void test_empty_variables_are_as_if_not_set(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        setenv(variables[i], "", 1);
+    read_with(NULL);
+    assert_int_equal(config.cache_models, 4);
+    assert_string_not_equal(config.model_path, "");
+}
+
+static void test_garbage_in_a_variable_is_refused_by_its_name(void **state)
+{
+    (void)state;
+    static const char *const garbage[] = {"0",
+                                          "-1",
+                                          "+1",
+                                          " 1",
+                                          "1 ",
+                                          "1.0",
+                                          "1e1",
+                                          "0x10",
+                                          "four",
+                                          "99999",
+                                          "1025",
+                                          "4294967297",
+                                          "18446744073709551617",
+                                          "\xD9\xA3",
+                                          "\n"};
+    static const struct {
+        const char *name, *range;
+    } numbers[] = {{"CITADEL_THREADS", "from 1 to 1024"}, {"MODEL_CACHE_SIZE", "from 1 to 1000"}};
+    for (size_t n = 0; n < 2; n++) {
+        for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+            setenv(numbers[n].name, garbage[i], 1);
+            refuse_with(NULL, CE_E_INVALID_ARGUMENT, numbers[n].name);
+            assert_non_null(strstr(error.message, numbers[n].range));
+        }
+        unsetenv(numbers[n].name);
+    }
+    setenv("CITADEL_THREADS", "four", 1);
+    refuse_with(NULL, CE_E_INVALID_ARGUMENT,
+                "CITADEL_THREADS is 'four', expected a whole number from 1 to 1024");
+}
+
+static void test_limits_of_the_variables(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *threads, *cache;
+    } cases[] = {{"1", "1"}, {"1024", "1000"}, {"007", "0004"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("CITADEL_THREADS", cases[i].threads, 1);
+        setenv("MODEL_CACHE_SIZE", cases[i].cache, 1);
+        read_with(NULL);
+        assert_int_equal(config.threads, atoi(cases[i].threads));
+        assert_int_equal(config.cache_models, atoi(cases[i].cache));
+        ce_config_free(&config);
+    }
+}
+
+static void test_models_are_under_the_data_home_by_default(void **state)
+{
+    (void)state;
+    setenv("HOME", "/home/me", 1);
+    read_with(NULL);
+    assert_memory_equal(config.model_path, "/home/me/.local/share/citadel/models:", 37);
+    ce_config_free(&config);
+    setenv("XDG_DATA_HOME", "/data", 1);
+    read_with(NULL);
+    assert_memory_equal(config.model_path, "/data/citadel/models:", 21);
+    ce_config_free(&config);
+    setenv("XDG_DATA_HOME", "relative", 1); /* the XDG rules: to be ignored */
+    read_with(NULL);
+    assert_memory_equal(config.model_path, "/home/me/.local/share/citadel/models:", 37);
+    ce_config_free(&config);
+    setenv("HOME", "relative", 1);
+    read_with(NULL);
+    assert_null(strstr(config.model_path, "relative"));
+}
+
+static void test_options_out_of_range_are_refused_by_name(void **state)
+{
+    (void)state;
+    const citadel_engine_options none = CITADEL_ENGINE_OPTIONS_INIT;
+    citadel_engine_options options = none;
+    options.threads = 1025;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "threads is '1025'");
+    options = none;
+    options.cache_models = UINT32_MAX;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_models is '4294967295'");
+    options = none;
+    options.batch_tokens = 15;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT,
+                "batch_tokens is '15', expected a whole number from 16 to 1048576");
+    options.batch_tokens = 1048577;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "batch_tokens is '1048577'");
+    options = none;
+    options.flags = 6;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "unknown flags 0x6");
+    options = none;
+    options.log_level = 5;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "log_level is 5");
+    options.log_level = -2;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "log_level is -2");
+    options = none;
+    options.reserved0 = 1;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "reserved0 must be 0");
+}
+
+static void test_structs_of_other_versions(void **state)
+{
+    (void)state;
+    struct {
+        citadel_engine_options known;
+        uint64_t later;
+    } newer = {.known = CITADEL_ENGINE_OPTIONS_INIT};
+    newer.known.size = sizeof newer;
+    newer.known.threads = 5;
+    read_with(&newer.known);
+    assert_int_equal(config.threads, 5);
+    ce_config_free(&config);
+    newer.later = 1;
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 64");
+    newer.known.size = 0;
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 0");
+    newer.known.size = sizeof newer.known - 1;
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 63");
+    newer.known.size = SIZE_MAX;
+    refuse_with(&newer.known, CE_E_ABI, "_INIT");
+}
+
+#define WITH_CLEAN_ENVIRONMENT(test) \
+    cmocka_unit_test_setup_teardown(test, clear_environment, drop_config)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_CLEAN_ENVIRONMENT(test_without_options_and_environment_there_are_defaults),
+        WITH_CLEAN_ENVIRONMENT(test_environment_sets_what_options_leave_open),
+        WITH_CLEAN_ENVIRONMENT(test_options_come_before_the_environment),
+        WITH_CLEAN_ENVIRONMENT(test_environment_can_be_ignored),
+        WITH_CLEAN_ENVIRONMENT(test_empty_variables_are_as_if_not_set),
+        WITH_CLEAN_ENVIRONMENT(test_garbage_in_a_variable_is_refused_by_its_name),
+        WITH_CLEAN_ENVIRONMENT(test_limits_of_the_variables),
+        WITH_CLEAN_ENVIRONMENT(test_models_are_under_the_data_home_by_default),
+        WITH_CLEAN_ENVIRONMENT(test_options_out_of_range_are_refused_by_name),
+        WITH_CLEAN_ENVIRONMENT(test_structs_of_other_versions),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
