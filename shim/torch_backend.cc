@@ -308,6 +308,7 @@ struct Model {
     torch::jit::Module module;
     torch::jit::Method forward;
     int64_t dim;
+    bool packed;
 };
 
 // Loading and unloading touch registries of libtorch that have no lock of their own.
@@ -422,7 +423,8 @@ int model_load(const ce_backend_model *given, void **out, ce_error *error) noexc
         if (int status = bind_tensors(module, *given, error))
             return status;
         torch::jit::Method forward = module.get_method("forward");
-        *out = new Model{std::move(module), std::move(forward), given->dim};
+        *out = new Model{std::move(module), std::move(forward), given->dim,
+                         given->layout == CE_LAYOUT_PACKED};
         return CE_OK;
     });
     if (status != CE_E_BACKEND)
@@ -443,10 +445,21 @@ void model_unload(void *model) noexcept
     });
 }
 
-at::Tensor as_int64(const int32_t *values, size_t count)
+// `count` values, then as many of `filler` as it takes to be `size`.
+at::Tensor as_int64(const int32_t *values, size_t count, size_t size, int64_t filler)
 {
-    return at::from_blob(const_cast<int32_t *>(values), {static_cast<int64_t>(count)}, at::kInt)
-        .to(at::kLong);
+    at::Tensor tensor = at::empty({static_cast<int64_t>(size)}, at::kLong);
+    int64_t *data = tensor.mutable_data_ptr<int64_t>();
+    std::fill(std::copy(values, values + count, data), data + size, filler);
+    return tensor;
+}
+
+// libtorch keeps compiled code for every number of tokens it has seen, some 200 KB each: so it sees
+// few of them.
+size_t rounded_up(size_t tokens)
+{
+    size_t step = tokens <= 64 ? 4 : tokens <= 256 ? 8 : 32;
+    return (tokens + step - 1) / step * step;
 }
 
 int run(void *handle, const ce_batch *batch, int threads, float *out, ce_error *error) noexcept
@@ -459,18 +472,22 @@ int run(void *handle, const ce_batch *batch, int threads, float *out, ce_error *
         // seconds, whenever a shape it has not seen comes along.
         torch::jit::GraphOptimizerEnabledGuard unoptimized(false);
 
+        // One more text, whose vector nobody reads, makes up the round number of a packed batch.
+        size_t tokens = model.packed ? rounded_up(batch->tokens) : batch->tokens;
+        size_t all_texts = batch->texts + (tokens > batch->tokens);
         at::Tensor vectors = model
-                                 .forward({as_int64(batch->ids, batch->tokens),
-                                           as_int64(batch->positions, batch->tokens),
-                                           as_int64(batch->cu_seqlens, batch->texts + 1)})
+                                 .forward({as_int64(batch->ids, batch->tokens, tokens, 0),
+                                           as_int64(batch->positions, batch->tokens, tokens, 0),
+                                           as_int64(batch->cu_seqlens, batch->texts + 1,
+                                                    all_texts + 1, static_cast<int64_t>(tokens))})
                                  .toTensor();
-        int64_t texts = static_cast<int64_t>(batch->texts);
+        int64_t texts = static_cast<int64_t>(all_texts);
         TORCH_CHECK(vectors.scalar_type() == at::kFloat && vectors.is_cpu() &&
                         vectors.sizes() == at::IntArrayRef({texts, model.dim}),
                     "the graph gave ", vectors.scalar_type(), vectors.sizes(), " for ", texts,
                     " texts, not float32 of ", model.dim, " elements each");
         vectors = vectors.contiguous();
-        std::memcpy(out, vectors.const_data_ptr<float>(), vectors.nbytes());
+        std::copy_n(vectors.const_data_ptr<float>(), batch->texts * model.dim, out);
 
         static std::once_flag worked;
         std::call_once(worked, close_door_at_exit);
