@@ -100,7 +100,6 @@ struct Visit {
 // those that libtorch makes at its first work, this is called again after it.
 void close_door_at_exit()
 {
-    door.owner = getpid();
     std::atexit(close_door);
 }
 
@@ -318,6 +317,18 @@ std::mutex &registries()
     return mutex;
 }
 
+// Whether this process comes here for the first time. A forked child has an engine of its own then,
+// and a count of visitors that never leave.
+bool begin_process()
+{
+    std::lock_guard<std::mutex> lock(registries());
+    if (door.owner == getpid())
+        return false;
+    door.owner = getpid();
+    door.inside = 0;
+    return true;
+}
+
 // The graph file in memory. libtorch has such a reader, but it believes any position that a damaged
 // archive names.
 class GraphBytes final : public caffe2::serialize::ReadAdapterInterface
@@ -528,10 +539,11 @@ extern "C" __attribute__((visibility("default"))) const ce_backend *ce_backend_g
                 static_cast<unsigned>(found >> 48 & 255), static_cast<unsigned>(found >> 40 & 255));
         return nullptr;
     }
-    int status = guarded(error, [] {
+    bool first = begin_process();
+    int status = guarded(error, [first] {
         std::lock_guard<std::mutex> lock(registries());
         register_operator();
-        if (door.owner == 0)
+        if (first)
             close_door_at_exit();
         return CE_OK;
     });
