@@ -106,7 +106,7 @@ static int check_golden_text(citadel_model *model, size_t index, float *vector, 
     const float *expected = golden->vectors + index * dim;
     double difference = largest_difference(vector, expected, dim);
     double tolerance = tolerance_of(expected, dim, 1e-5);
-    if (!(difference <= tolerance))
+    if (!isfinite(difference) || difference > tolerance)
         return ce_fail(
             error, CE_E_BAD_MODEL,
             "golden text %zu: the vector differs by %.3g from the one in the pack, %.3g is "
