@@ -320,7 +320,9 @@ static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t p
     pthread_mutex_lock(&cache->lock);
     status = find_or_load(engine, &pack, &removed, out, &dead, error);
     if (status == CE_OK) {
-        add_alias(*out, name, precision);
+        /* A relative path means something else after chdir(). */
+        if (name[0] == '/' || !strchr(name, '/'))
+            add_alias(*out, name, precision);
         touch(cache, *out);
     }
     pthread_mutex_unlock(&cache->lock);
