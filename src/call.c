@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* Work space of the tokenizer that the next call is given; what a huge text needed is not worth keeping. */
+enum { SCRATCH_KEPT = 1 << 20 };
+
 int ce_array_reserve(ce_array *array, size_t count, size_t size, ce_error *error)
 {
     if (size && count > SIZE_MAX / 2 / size)
@@ -29,7 +32,7 @@ void ce_call_pool_init(ce_call_pool *pool, size_t capacity)
     pool->capacity = capacity;
 }
 
-void ce_call_free(ce_call *call)
+static void call_free(ce_call *call)
 {
     ce_array *arrays[] = {&call->ids,     &call->texts,     &call->lengths,   &call->order,
                           &call->ranges,  &call->batch_ids, &call->positions, &call->cu_seqlens,
@@ -45,7 +48,7 @@ void ce_call_pool_destroy(ce_call_pool *pool)
     while (pool->free) {
         ce_call *call = pool->free;
         pool->free = call->next;
-        ce_call_free(call);
+        call_free(call);
     }
     pthread_mutex_destroy(&pool->lock);
 }
@@ -79,8 +82,9 @@ int ce_call_take(ce_call_pool *pool, ce_call **out, ce_error *error)
 
 void ce_call_give(ce_call_pool *pool, ce_call *call)
 {
+    int small = ce_tokenizer_scratch_bytes(call->tokenizer) <= SCRATCH_KEPT;
     pthread_mutex_lock(&pool->lock);
-    int keep = pool->count < pool->capacity;
+    int keep = small && pool->count < pool->capacity;
     if (keep) {
         call->next = pool->free;
         pool->free = call;
@@ -88,5 +92,5 @@ void ce_call_give(ce_call_pool *pool, ce_call *call)
     }
     pthread_mutex_unlock(&pool->lock);
     if (!keep)
-        ce_call_free(call);
+        call_free(call);
 }

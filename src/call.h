@@ -38,7 +38,4 @@ void ce_call_pool_destroy(ce_call_pool *pool);
 int ce_call_take(ce_call_pool *pool, ce_call **out, ce_error *error);
 void ce_call_give(ce_call_pool *pool, ce_call *call);
 
-/* Instead of ce_call_give, after a call whose memory grew beyond the ordinary. */
-void ce_call_free(ce_call *call);
-
 #endif

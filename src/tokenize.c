@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* A text beyond this many bytes leaves work space behind that is not worth keeping for the next call. */
-enum { KEPT_LENGTH = 1 << 18 };
-
 static int prepare(const citadel_model *model, const citadel_tokenize_options *o,
                    ce_encode_options *encode, uint32_t *limit, ce_error *error)
 {
@@ -88,10 +85,7 @@ static int tokenize(const citadel_model *model, const char *text, size_t length,
         if (length == CITADEL_NUL_TERMINATED)
             length = strlen(text);
         status = encode_with(model, call, text ? text : "", length, &known, tokens, error);
-        if (length > KEPT_LENGTH)
-            ce_call_free(call);
-        else
-            ce_call_give(pool, call);
+        ce_call_give(pool, call);
     }
     ce_cache_release((citadel_model *)model);
     ce_engine_leave(engine);

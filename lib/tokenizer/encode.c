@@ -319,6 +319,12 @@ void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
     ce_free(scratch);
 }
 
+size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *scratch)
+{
+    return scratch->id_capacity * sizeof *scratch->ids + scratch->joined.capacity +
+           scratch->normalized.capacity + scratch->normalizing.marks.capacity;
+}
+
 static int join_prompt(ce_tokenizer_scratch *scratch, const ce_encode_options *options,
                        const char **text, size_t *length)
 {

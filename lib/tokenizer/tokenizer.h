@@ -28,6 +28,9 @@ size_t ce_tokenizer_special_count(const ce_tokenizer *tokenizer);
 int ce_tokenizer_scratch_create(ce_tokenizer_scratch **out, ce_error *error);
 void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch);
 
+/* Memory that the scratch has grown to. */
+size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *scratch);
+
 typedef struct ce_encode_options {
     size_t max_tokens; /* special tokens included; 0 = no limit; cut on the right */
     int no_specials;   /* leave out what the post-processor adds */
