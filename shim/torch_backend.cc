@@ -39,15 +39,20 @@ namespace
 
 // ---------------------------------------------------------------------------------------- errors
 
-// What comes out of a damaged archive need not be text.
-std::string printable(std::string_view text)
-{
-    std::string line(text);
-    for (char &c : line)
-        if (c < ' ' || c > '~')
-            c = '?';
-    return line;
-}
+// What comes out of a damaged archive need not be text. Nothing is allocated, because memory may be
+// what is missing.
+struct Printable {
+    char line[sizeof(ce_error::message)];
+
+    explicit Printable(std::string_view text)
+    {
+        size_t length = text.copy(line, sizeof line - 1);
+        line[length] = '\0';
+        for (size_t i = 0; i < length; i++)
+            if (line[i] < ' ' || line[i] > '~')
+                line[i] = '?';
+    }
+};
 
 // Fill `error` with the line of `text` that names the cause. The interpreter wraps what an operator
 // threw, whatever its type, in an account of several lines.
@@ -62,7 +67,7 @@ int fail_with(ce_error *error, std::string_view text)
     text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
     text = text.substr(0, text.find('\n'));
     return ce_fail(error, memory ? CE_E_NO_MEMORY : CE_E_BACKEND, "libtorch: %s",
-                   printable(text).c_str());
+                   Printable(text).line);
 }
 
 // When a process ends, libtorch's static objects are destroyed while other threads may still be
@@ -392,7 +397,7 @@ int bind_tensors(const torch::jit::Module &module, const ce_backend_model &given
         auto at = unused.find(name);
         if (at == unused.end())
             return ce_fail(error, CE_E_BAD_MODEL, "the graph needs tensor '%s', which is missing",
-                           printable(name).c_str());
+                           Printable(name).line);
         const ce_tensor &tensor = *at->second;
         if (scalar_type(tensor.dtype) != slot.scalar_type())
             return ce_fail(error, CE_E_BAD_MODEL, "tensor '%s' is %s, but the graph needs %s",
