@@ -5,6 +5,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -180,10 +181,22 @@ static int run_command(const command *c, char **arguments, size_t count)
     return c->run(&s);
 }
 
+/* Where a standard stream is closed, the next file that is opened would take its place, and get what is meant for the
+ * stream. What is opened here instead fails as a closed one does. */
+static void keep_places_of_standard_streams(void)
+{
+    static const int useless[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", useless[fd]);
+}
+
 int main(int argc, char **argv)
 {
-    /* A closed pipe is an error of write() like any other, and not the end by a signal. */
+    keep_places_of_standard_streams();
+    /* A closed pipe or a limit on file sizes is an error of write() like any other, and not the end by a signal. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         report_error("no command; try 'citadel-embed --help'");
         return EXIT_USAGE;

@@ -19,6 +19,9 @@ enum { CHUNK_TEXTS = 512, CHUNK_BYTES = 1 << 20, READ_BYTES = 1 << 16 };
 /* Whoever writes to us and falls silent for so long is waiting for an answer. */
 enum { SILENCE_MILLISECONDS = 50 };
 
+/* What has no line feed for so long is no text: /dev/zero, a disk image. */
+#define LINE_MOST ((size_t)256 << 20)
+
 typedef struct line {
     const char *text;
     size_t length;
@@ -86,6 +89,11 @@ static found next_line(reader *r, bool patient, line *out)
             return AT_END;
         if (!patient && is_silent(r))
             return NOTHING_NOW;
+        if (r->input.used - r->start > LINE_MOST) {
+            report_error("%s: longer than %zu MiB",
+                         reader_place(r, r->texts.first + r->texts.count), LINE_MOST >> 20);
+            return FAILED;
+        }
         if (!read_more(r))
             return FAILED;
     }
