@@ -491,12 +491,14 @@ int run(void *handle, const ce_batch *batch, int threads, float *out, ce_error *
         // One more text, whose vector nobody reads, makes up the round number of a packed batch.
         size_t tokens = model.packed ? rounded_up(batch->tokens) : batch->tokens;
         size_t all_texts = batch->texts + (tokens > batch->tokens);
-        at::Tensor vectors = model
-                                 .forward({as_int64(batch->ids, batch->tokens, tokens, 0),
-                                           as_int64(batch->positions, batch->tokens, tokens, 0),
-                                           as_int64(batch->cu_seqlens, batch->texts + 1,
-                                                    all_texts + 1, static_cast<int64_t>(tokens))})
-                                 .toTensor();
+        // Not through the method itself, which makes a new owner each time, and aborts without memory.
+        at::Tensor vectors =
+            model.forward
+                .function()({model.module._ivalue(), as_int64(batch->ids, batch->tokens, tokens, 0),
+                             as_int64(batch->positions, batch->tokens, tokens, 0),
+                             as_int64(batch->cu_seqlens, batch->texts + 1, all_texts + 1,
+                                      static_cast<int64_t>(tokens))})
+                .toTensor();
         int64_t texts = static_cast<int64_t>(all_texts);
         TORCH_CHECK(vectors.scalar_type() == at::kFloat && vectors.is_cpu() &&
                         vectors.sizes() == at::IntArrayRef({texts, model.dim}),
