@@ -64,6 +64,7 @@
  *             others still start calls on it is the caller's error, as with free(). Computing is done
  *             by threads that belong to the engine; they block asynchronous signals. Structs are
  *             yours: do not write to one while a call reads it.
+ *             A thread must not be cancelled (pthread_cancel) inside a call.
  * Fork        A child of fork() has none of the engine's threads: calls there return
  *             CITADEL_E_FORKED. Create the engine after forking, or exec.
  * Files       The weights of a loaded model are mapped, not copied: replace a pack by renaming, never
@@ -439,7 +440,7 @@ typedef struct citadel_tokens {
 
 /* The ids that citadel_model_embed would compute for one text, without computing.
  * Errors: INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), CAPACITY (tokens->count has
- * the need), NO_MEMORY. */
+ * the need), NO_MEMORY, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
     const citadel_model *model, const char *text, size_t length,
     const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);

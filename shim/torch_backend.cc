@@ -30,8 +30,10 @@ extern "C" {
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <unistd.h>
 
 namespace
@@ -159,10 +161,37 @@ const Runtime &runtime()
     return found;
 }
 
+// Whether the system lets so many threads be started now.
+bool can_start(int threads)
+{
+    std::mutex until_all_are_there;
+    std::unique_lock<std::mutex> lock(until_all_are_there);
+    std::vector<pthread_t> started(static_cast<size_t>(threads));
+    int count = 0;
+    auto wait = [](void *mutex) -> void * {
+        std::lock_guard<std::mutex> turn(*static_cast<std::mutex *>(mutex));
+        return nullptr;
+    };
+    while (count < threads && pthread_create(&started[static_cast<size_t>(count)], nullptr, wait,
+                                             &until_all_are_there) == 0)
+        count++;
+    lock.unlock();
+    for (int i = 0; i < count; i++)
+        pthread_join(started[static_cast<size_t>(i)], nullptr);
+    return count == threads;
+}
+
 // Let the calling thread, and nothing else in the process, use this many threads from now on.
 // at::set_num_threads would also change the default of every thread that has not used libtorch yet.
 void use_threads(int threads)
 {
+    // The OpenMP runtime ends the process when it cannot start its helpers, at the first run that is so
+    // wide; they stay for the next ones. So it is tried before, and without them one thread works alone.
+    thread_local int widest = 1;
+    if (threads > widest && can_start(threads - 1))
+        widest = threads;
+    threads = std::min(threads, widest);
+
     at::get_num_threads(); // libtorch sets its default once for each thread: let that be before
     if (runtime().set_threads)
         runtime().set_threads(threads);

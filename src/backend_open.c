@@ -12,16 +12,17 @@
 
 #define TORCH_BACKEND "libcitadel_torch.so"
 
-/* The backend that was built with this library lies beside it. */
+/* The backend that was built with this library lies beside it. Where that cannot be told the system's loader looks for
+ * it, and never the working directory. */
 static int beside_library(char *path, size_t size, ce_error *error)
 {
     Dl_info info;
     const char *slash = NULL;
     if (dladdr((const void *)(size_t)citadel_version, &info) && info.dli_fname)
         slash = strrchr(info.dli_fname, '/');
-    int length = slash ? (int)(slash - info.dli_fname) : 1;
+    int length = slash ? (int)(slash + 1 - info.dli_fname) : 0;
     int printed =
-        snprintf(path, size, "%.*s/%s", length, slash ? info.dli_fname : ".", TORCH_BACKEND);
+        snprintf(path, size, "%.*s%s", length, slash ? info.dli_fname : "", TORCH_BACKEND);
     if (printed >= (int)size)
         return ce_fail(error, CE_E_BACKEND, "the path of %s is longer than %zu bytes",
                        TORCH_BACKEND, size - 1);
