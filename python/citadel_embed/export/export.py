@@ -3,58 +3,75 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tokenizers
 import torch
 
 from . import ExportError, gate, packed, source, texts, torchscript
-from .pack import FORMAT_VERSION, Destination, file_entry, write_golden, write_manifest
+from .pack import FORMAT_VERSION, Destination, write_file, write_golden, write_manifest
 
 GRAPH = "graph.fp32.pt"
 WEIGHTS = "weights.fp32.safetensors"
 
 
-def _check_ids(model: source.Source, tokenizer_path: Path, sample: list[str]) -> list[list[int]]:
-    """The tokenizer file alone must give the ids that sentence-transformers uses."""
+@dataclass
+class Sample:
+    """What is compared: the golden texts first, with their ids and reference vectors."""
+
+    golden: int
+    texts: list[str]
+    ids: list[list[int]]
+    vectors: np.ndarray
+
+
+def _sample(model: source.Source, tokenizer_path: Path) -> Sample:
+    """Texts that have tokens, with the ids that tokenizer.json alone must give too."""
+    golden = texts.golden(model.too_long)
+    every = golden + texts.varied() + texts.special(model.model.tokenizer.all_special_tokens)
     written = tokenizers.Tokenizer.from_file(str(tokenizer_path))
     written.enable_truncation(model.max_tokens)
-    ids = [model.ids(text) for text in sample]
-    for text, expected in zip(sample, ids, strict=True):
+    ids = [model.ids(text) for text in every]
+    for text, expected in zip(every, ids, strict=True):
         if written.encode(text).ids != expected:
             raise ExportError(
                 f"sentence-transformers does more to a text than tokenizer.json says: {text[:40]!r}"
             )
-    return ids
+    highest = max(max(sequence, default=0) for sequence in ids)
+    if highest >= model.vocab_size:
+        raise ExportError(f"token id {highest} is beyond the {model.vocab_size} embeddings")
+    # The library refuses a text without tokens; sentence-transformers' answer depends on the batch.
+    kept = [i for i, sequence in enumerate(ids) if sequence]
+    kept_texts = [every[i] for i in kept]
+    return Sample(
+        golden=sum(i < len(golden) for i in kept),
+        texts=kept_texts,
+        ids=[ids[i] for i in kept],
+        vectors=model.encode(kept_texts),
+    )
 
 
-def _traced(model: source.Source, sequences: list[list[int]], expected):
+def _traced(model: source.Source, sample: Sample):
     """The packed graph if the architecture can have one, else the padded one; with the reason."""
-    reason = None
+    reasons = []
     for kind in (packed.PackedGraph, packed.PaddedGraph):
         try:
-            graph = packed.trace(kind(model), sequences)
+            graph = packed.trace(kind(model), sample.ids)
             # A few texts are enough to see that an architecture ignores the attention interface.
-            gate.compare(model, graph, kind.layout, sequences[:12], expected[:12])
-            return graph, kind.layout, reason
+            gate.compare(model, graph, kind.layout, sample.ids[:12], sample.vectors[:12])
+            return graph, kind.layout, "".join(reasons)
         except ExportError as error:
-            if reason:
-                raise ExportError(f"packed: {reason}; padded: {error}") from error
-            reason = str(error)
-        except Exception as error:
-            if reason:
-                raise ExportError(f"packed: {reason}; padded: {error}") from error
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    raise AssertionError("unreachable")
+            reasons.append(str(error))
+        except Exception as error:  # whatever an architecture does that cannot be traced so
+            reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+    raise ExportError(f"{reasons[0]}; and padded: {reasons[1]}")
 
 
 def _versions() -> dict[str, str]:
     names = ("citadel_embed", "torch", "transformers", "sentence_transformers", "tokenizers")
     return {name: importlib.metadata.version(name) for name in names}
-
-
-def _prompts(model) -> dict[str, str]:
-    return {name: text for name, text in (model.prompts or {}).items() if isinstance(text, str)}
 
 
 def _manifest(model: source.Source, layout: str, agreement, dim: int, files: dict) -> dict:
@@ -70,9 +87,8 @@ def _manifest(model: source.Source, layout: str, agreement, dim: int, files: dic
         "modules": [type(module).__name__ for module in model.model],
         "pooling": model.pooling,
         "normalize": model.normalize,
-        "prompts": _prompts(model.model),
-        "default_prompt": model.model.default_prompt_name,
-        "similarity": str(getattr(model.model, "similarity_fn_name", None) or "cosine"),
+        "prompts": model.prompts,
+        "default_prompt": model.default_prompt,
         "tokenizer": "tokenizer.json",
         "golden": {"texts": "golden.json", "vectors": "golden.safetensors"},
         "artifacts": [
@@ -98,41 +114,30 @@ def export(arguments, progress) -> str:
     model = source.load(arguments.source, arguments.name)
     progress.phase(f"loaded {type(model.transformer).__name__} from '{arguments.source}'")
 
-    with destination as into:
-        folder = into.folder
-        golden = texts.golden(model.max_tokens)
-        sample = golden + texts.varied()
-        (folder / "tokenizer.json").write_text(model.tokenizer_json, encoding="utf-8")
-        sequences = _check_ids(model, folder / "tokenizer.json", sample)
-        progress.phase(f"tokenizer gives the same ids on {len(sample)} texts")
+    with destination as folder:
+        files = {"tokenizer.json": write_file(folder / "tokenizer.json", model.tokenizer_json.encode())}
+        sample = _sample(model, folder / "tokenizer.json")
+        progress.phase(f"tokenizer gives the same ids on {len(sample.texts)} texts")
 
-        expected = model.encode(sample)
+        dim = sample.vectors.shape[1]
         # The small vocabulary of a test model need not tell scripts apart, a real one does.
-        alike = gate.median_cosine(expected[: len(golden)])
+        alike = gate.median_cosine(sample.vectors[: sample.golden])
         warning = f"; WARNING: texts look alike to this model, median cosine {alike:.3f}"
-        progress.phase(
-            f"reference vectors of {expected.shape[1]} dimensions" + (warning if alike > gate.ALIKE else "")
-        )
+        progress.phase(f"reference vectors of {dim} dimensions" + (warning if alike > gate.ALIKE else ""))
 
-        highest = max(max(sequence, default=0) for sequence in sequences)
-        if highest >= model.vocab_size:
-            raise ExportError(f"token id {highest} is beyond the {model.vocab_size} embeddings")
-        graph, layout, reason = _traced(model, sequences, expected)
+        graph, layout, reason = _traced(model, sample)
         progress.phase(f"traced, layout {layout}" + (f" because: {reason}" if reason else ""))
 
-        files = {"tokenizer.json": file_entry(folder / "tokenizer.json")}
-        files[WEIGHTS] = torchscript.write(graph, folder / GRAPH, folder / WEIGHTS)
-        files[GRAPH] = file_entry(folder / GRAPH)
-        files |= write_golden(folder, golden, sequences[: len(golden)], expected[: len(golden)])
+        files |= torchscript.write(graph, folder / GRAPH, folder / WEIGHTS)
+        files |= write_golden(folder, sample.texts, sample.ids, sample.vectors, sample.golden)
         progress.phase("wrote graph, weights and golden texts")
 
         read_back = torchscript.read(folder / GRAPH, folder / WEIGHTS)
-        agreement = gate.compare(model, read_back, layout, sequences, expected)
-        progress.phase(f"compared {len(sample)} texts in batches of {gate.BATCH_SIZES}")
+        agreement = gate.compare(model, read_back, layout, sample.ids, sample.vectors)
+        progress.phase(f"compared {len(sample.texts)} texts in batches of {gate.BATCH_SIZES}")
 
-        dim = expected.shape[1]
         write_manifest(folder, _manifest(model, layout, agreement, dim, files))
-        into.publish()
+        destination.publish()
         progress.phase(f"published '{destination.path}'")
 
     size = sum(entry["bytes"] for entry in files.values()) / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -44,8 +45,8 @@ def _crc32c(data) -> str:
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> dict:
     """Write ``tensors`` and return the file's entry in the manifest.
 
-    The largest elements come first and the data begins at a multiple of 64 bytes, so that every tensor of a mapped
-    file is aligned.
+    The largest elements come first and the data begins at a multiple of 64 bytes, so that every tensor of a
+    mapped file is aligned.
     """
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
@@ -80,9 +81,9 @@ def write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> dict:
     }
 
 
-def file_entry(path: Path) -> dict:
-    """The manifest's entry of a file that is read as a whole."""
-    data = path.read_bytes()
+def write_file(path: Path, data: bytes) -> dict:
+    """Write a file that is read as a whole and return its entry in the manifest."""
+    path.write_bytes(data)
     return {
         "bytes": len(data),
         "crc32c": _crc32c(data),
@@ -90,17 +91,19 @@ def file_entry(path: Path) -> dict:
     }
 
 
-def write_golden(folder: Path, texts: list[str], ids: list[list[int]], vectors: np.ndarray) -> dict:
-    """Golden texts and vectors, the shortest first; returns the entries of both files."""
-    order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
-    content = {"texts": [{"text": texts[i], "ids": ids[i]} for i in order]}
-    (folder / "golden.json").write_text(json.dumps(content), encoding="ascii")
-    vectors_entry = write_safetensors(
-        folder / "golden.safetensors", {"vectors": torch.from_numpy(vectors[order])}
-    )
+def write_golden(
+    folder: Path, texts: list[str], ids: list[list[int]], vectors: np.ndarray, count: int
+) -> dict:
+    """The first ``count`` texts and their vectors, the shortest first; returns the entries of both files."""
+    order = sorted(range(count), key=lambda i: len(ids[i]))
+    content = json.dumps({"texts": [{"text": texts[i], "ids": ids[i]} for i in order]}).encode("ascii")
+    path = folder / "golden.safetensors"
+    write_safetensors(path, {"vectors": torch.from_numpy(vectors[order])})
     # It is small and read whole.
-    vectors_entry |= file_entry(folder / "golden.safetensors")
-    return {"golden.json": file_entry(folder / "golden.json"), "golden.safetensors": vectors_entry}
+    return {
+        "golden.json": write_file(folder / "golden.json", content),
+        "golden.safetensors": write_file(path, path.read_bytes()),
+    }
 
 
 def write_manifest(folder: Path, manifest: dict) -> None:
@@ -119,31 +122,46 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories in one step; False where the file system or the C library cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    at_cwd, exchange = -100, 2
+    return renameat2 is not None and 0 == renameat2(
+        at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange
+    )
+
+
 class Destination:
     """A directory that appears under its name only when it is complete.
 
-    As a context manager it gives a temporary folder beside the destination. Without an exception ``publish`` has
-    renamed it; otherwise it is removed. A killed export leaves a folder with a name that starts with a dot.
+    As a context manager it gives a temporary folder beside the destination. Without an exception ``publish``
+    has renamed it; otherwise it is removed. A killed export leaves a folder whose name starts with a dot.
     """
 
     def __init__(self, path: Path, force: bool) -> None:
         self.path = path
-        if path.exists() or path.is_symlink():
+        if not path.name:
+            raise ExportError(f"'{path}' is no name for a pack")
+        if path.is_symlink():
+            raise ExportError(f"'{path}' is a symbolic link: name the directory itself")
+        if path.exists():
             if not force:
                 raise ExportError(f"'{path}' exists; --force replaces a pack")
             if not (path / "citadel.json").is_file():
                 raise ExportError(f"'{path}' exists and is not a pack: it is not replaced")
 
-    def __enter__(self) -> Destination:
+    def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         except OSError as error:
             raise ExportError(f"cannot write beside '{self.path}': {error.strerror}") from error
-        return self
+        return self.folder
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, _, error, __) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ExportError(f"cannot write '{self.path}': {error.strerror or error}") from error
 
     def publish(self) -> None:
         """Make everything durable, then give it its name."""
@@ -153,11 +171,17 @@ class Destination:
             _sync(file)
         _sync(self.folder)
         if self.path.exists():
-            # A moment without either is the price of portability; the old pack is complete until then.
-            old = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.old.", dir=self.path.parent))
-            os.rename(self.path, old / "pack")
-            os.rename(self.folder, self.path)
-            shutil.rmtree(old)
+            self._replace()
         else:
             os.rename(self.folder, self.path)
         _sync(self.path.parent)
+
+    def _replace(self) -> None:
+        """The old pack takes the temporary folder's place, which is removed at the end."""
+        if _exchange(self.folder, self.path):
+            return
+        # A moment without either is the price of a file system that cannot exchange.
+        old = Path(f"{self.folder}.old")
+        os.rename(self.path, old)
+        os.rename(self.folder, self.path)
+        os.rename(old, self.folder)

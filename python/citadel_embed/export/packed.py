@@ -19,12 +19,12 @@ def pack(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.
     return ids, positions, lengths.cumsum(0)
 
 
-def _position_offset(transformer: torch.nn.Module) -> int:
-    """RoBERTa and its kin count positions from padding_idx + 1."""
+def _padding_index(transformer: torch.nn.Module) -> int | None:
+    """RoBERTa and its kin number the tokens that are not padding, from padding_idx + 1."""
     embeddings = getattr(transformer, "embeddings", None)
     if hasattr(embeddings, "create_position_ids_from_input_ids"):
-        return int(embeddings.padding_idx) + 1
-    return 0
+        return int(embeddings.padding_idx)
+    return None
 
 
 class _Graph(torch.nn.Module):
@@ -34,6 +34,7 @@ class _Graph(torch.nn.Module):
         super().__init__()
         self.transformer = source.transformer
         self.modules_after = torch.nn.ModuleList(source.inner_modules)
+        self.truncate_dim = source.truncate_dim
         parameters = inspect.signature(self.transformer.forward).parameters
         # A decoder would otherwise build a cache of keys and values.
         self.extra = {"use_cache": False} if "use_cache" in parameters else {}
@@ -42,7 +43,7 @@ class _Graph(torch.nn.Module):
         features = {"token_embeddings": tokens, "cu_seq_lens_q": cu_seqlens}
         for module in self.modules_after:
             features = module(features)
-        return features["sentence_embedding"].float()
+        return features["sentence_embedding"][:, : self.truncate_dim]
 
 
 class PackedGraph(_Graph):
@@ -55,17 +56,27 @@ class PackedGraph(_Graph):
         parameters = inspect.signature(self.transformer.forward).parameters
         if "position_ids" not in parameters:
             raise ExportError(f"{type(self.transformer).__name__} takes no position_ids")
-        self.offset = _position_offset(self.transformer)
+        self.padding = _padding_index(self.transformer)
         attention.register()
         self.transformer.set_attn_implementation(attention.NAME)
 
+    def numbered(self, ids, positions, cu_seqlens):
+        """Position ids as the family counts them."""
+        if self.padding is None:
+            return positions
+        counts = (ids != self.padding).long()
+        before = counts.cumsum(0) - counts
+        begins = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff())
+        return (counts.cumsum(0) - before[begins]) * counts + self.padding
+
     def forward(self, ids, positions, cu_seqlens):
-        tokens = self.transformer(
-            input_ids=ids[None],
-            position_ids=positions[None] + self.offset,
-            cu_seqlens=cu_seqlens,
-            **self.extra,
-        )[0]
+        with attention.packed():
+            tokens = self.transformer(
+                input_ids=ids[None],
+                position_ids=self.numbered(ids, positions, cu_seqlens)[None],
+                cu_seqlens=cu_seqlens,
+                **self.extra,
+            )[0]
         return self.pool(tokens, cu_seqlens)
 
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
 
-from . import ExportError
+from . import ExportError, texts
 
 # Modules that may follow the Transformer: each maps one vector to one vector, or tokens to one vector.
 KNOWN_MODULES = {"Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
+
+# More tokens than any model takes: who cuts nowhere up to here has no limit.
+NO_LIMIT = 1 << 20
+
+# Numbers of experts in the configurations of transformers. Tracing records only the experts that its texts visit.
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+# These choose their frequencies by the longest text of a batch, once it has more tokens than these members say.
+DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
 
 @dataclass
@@ -24,9 +36,8 @@ class Source:
     model: SentenceTransformer
     name: str
     max_tokens: int
+    too_long: str  # a text that is cut at max_tokens
     vocab_size: int
-    normalize: bool
-    pooling: str
     tokenizer_json: str
 
     @property
@@ -34,41 +45,169 @@ class Source:
         return self.model[0].auto_model
 
     @property
+    def pooling(self) -> str:
+        mode = self.model[1].pooling_mode
+        return mode if isinstance(mode, str) else "+".join(mode)
+
+    @property
+    def truncate_dim(self) -> int | None:
+        return self.model.truncate_dim
+
+    @property
+    def normalize(self) -> bool:
+        """Whether the library is to normalise; what is cut off after a Normalize must be cut in the graph."""
+        return _is_normalize(self.model[-1]) and not self.truncate_dim
+
+    @property
     def inner_modules(self) -> list[torch.nn.Module]:
         """What follows the Transformer inside the graph: all but a final Normalize."""
         modules = list(self.model)[1:]
         return modules[:-1] if self.normalize else modules
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        return {name: text for name, text in self.model.prompts.items() if text is not None}
+
+    @property
+    def default_prompt(self) -> str | None:
+        name = self.model.default_prompt_name
+        return name if name in self.prompts else None
+
     def ids(self, text: str) -> list[int]:
         """Token ids as sentence-transformers feeds them to the model."""
-        return self.model.preprocess([text])["input_ids"][0].tolist()
+        features = self.model.preprocess([text])
+        if "token_type_ids" in features and features["token_type_ids"].any():
+            raise ExportError("the tokenizer gives token_type_ids other than 0, which is not supported")
+        return features["input_ids"][0].long().tolist()
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """The reference: vectors of ``texts`` without a prompt."""
-        with torch.inference_mode():
-            return self.model.encode(
-                texts, prompt="", batch_size=8, convert_to_numpy=True, show_progress_bar=False
-            ).astype(np.float32)
+    def encode(self, sentences: list[str]) -> np.ndarray:
+        """The reference: vectors of ``sentences`` without a prompt."""
+        try:
+            vectors = self.model.encode(
+                sentences, prompt="", batch_size=8, convert_to_numpy=True, show_progress_bar=False
+            )
+        except Exception as error:
+            raise ExportError(
+                f"sentence-transformers itself fails on texts of up to {self.max_tokens} tokens: {_reason(error)}"
+            ) from error
+        if not np.isfinite(vectors).all():
+            raise ExportError("sentence-transformers itself gives NaN or infinity")
+        return vectors
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an exception, which is all that fits in ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _is_normalize(module: torch.nn.Module) -> bool:
+    return (
+        type(module).__name__ == "Normalize"
+        and module.module_input_name == module.module_output_name == "sentence_embedding"
+    )
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot read '{path}': {_reason(error)}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _check_folder(folder: Path) -> None:
+    """What sentence-transformers would take for something else than it is, and load all the same."""
+    if not folder.is_dir():
+        raise ExportError(f"'{folder}' is not a folder")
+    if (folder / "citadel.json").exists():
+        raise ExportError(f"'{folder}' is a model pack already")
+    is_sentence_transformer = (folder / "modules.json").exists()
+    if not is_sentence_transformer and not (folder / "config.json").exists():
+        raise ExportError(f"'{folder}' has neither modules.json nor config.json: it is no model")
+    settings = folder / "config_sentence_transformers.json"
+    kind = _read_json(settings).get("model_type") if settings.exists() else None
+    if kind not in (None, "SentenceTransformer"):
+        raise ExportError(f"'{folder}' is a {kind}, expected a SentenceTransformer")
+    if not is_sentence_transformer:
+        classes = _read_json(folder / "config.json").get("architectures") or [""]
+        if "Classification" in classes[0]:
+            raise ExportError(f"'{folder}' is a {classes[0]}, which gives scores and no vectors")
+
+
+def _check_source(source: str) -> None:
+    """A folder is checked here; what does not exist must at least look like a hub id."""
+    path = Path(source)
+    if path.exists():
+        _check_folder(path)
+    elif source.startswith((".", "/", "~")) or source.count("/") > 1 or not source.strip():
+        raise ExportError(f"'{source}' does not exist")
+
+
+@contextlib.contextmanager
+def _missing_weights():
+    """Collects what transformers finds in no file and fills with random numbers, which it merely logs."""
+    missing: set[str] = set()
+    finalize = PreTrainedModel._finalize_model_loading
+
+    def collecting(model, *arguments):
+        info = finalize(model, *arguments)
+        missing.update(info.missing_keys)
+        return info
+
+    PreTrainedModel._finalize_model_loading = staticmethod(collecting)
+    try:
+        yield missing
+    finally:
+        PreTrainedModel._finalize_model_loading = staticmethod(finalize)
+
+
+def _drop_pooler(transformer: torch.nn.Module) -> None:
+    """Nothing after it reads the output of BERT's own pooler, and many checkpoints have no weights for it."""
+    if "add_pooling_layer" in inspect.signature(type(transformer).__init__).parameters:
+        transformer.pooler = None
 
 
 def _load(source: str) -> SentenceTransformer:
     try:
-        model = SentenceTransformer(
-            source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
-        )
+        with _missing_weights() as missing:
+            model = SentenceTransformer(
+                source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
+            )
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"cannot load '{source}': {reason[0]}") from error
+        raise ExportError(f"cannot load '{source}': {_reason(error)}") from error
+    unknown = sorted(name for name in missing if not name.startswith("pooler."))
+    if unknown:
+        raise ExportError(f"the checkpoint lacks {len(unknown)} weights, the first is '{unknown[0]}'")
     return model.eval()
+
+
+def _check_transformer(module) -> None:
+    if type(module).__name__ != "Transformer":
+        raise ExportError(f"the first module is {type(module).__name__}, expected Transformer")
+    if module.transformer_task != "feature-extraction":
+        raise ExportError(f"the Transformer's task is '{module.transformer_task}', expected feature-extraction")
+    if "message" in module.modality_config:
+        raise ExportError("texts go through a chat template, which is not supported")
+    method = module.modality_config.get("text", {})
+    found = (method.get("method"), method.get("method_output_name"), module.module_output_name)
+    if found != ("forward", "last_hidden_state", "token_embeddings"):
+        raise ExportError(f"the Transformer gives {found[1]} of {found[0]}(), expected last_hidden_state")
+    for name, tensor in module.auto_model.named_parameters():
+        if tensor.dtype != torch.float32:
+            raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected torch.float32")
+
+
+def _check_experts(config) -> None:
+    for name in EXPERTS:
+        if (getattr(config, name, None) or 0) > 1:
+            raise ExportError(f"a mixture of experts ({name}) is not supported")
 
 
 def _check_modules(model: SentenceTransformer) -> None:
     first, *rest = model
-    if type(first).__name__ != "Transformer":
-        raise ExportError(f"the first module is {type(first).__name__}, expected Transformer")
-    task = getattr(first, "transformer_task", "feature-extraction")
-    if task != "feature-extraction":
-        raise ExportError(f"the Transformer's task is '{task}', expected feature-extraction")
+    _check_transformer(first)
+    _check_experts(first.auto_model.config)
     if not rest or type(rest[0]).__name__ != "Pooling":
         found = type(rest[0]).__name__ if rest else "nothing"
         raise ExportError(f"the Transformer is followed by {found}, expected Pooling")
@@ -79,9 +218,13 @@ def _check_modules(model: SentenceTransformer) -> None:
         raise ExportError("Pooling with include_prompt=False is not supported")
 
 
-def _pooling_name(pooling) -> str:
-    mode = pooling.pooling_mode
-    return mode if isinstance(mode, str) else "+".join(mode)
+def _check_activations(model: SentenceTransformer, source: str) -> None:
+    """sentence-transformers replaces an activation function from elsewhere by tanh and merely logs it."""
+    configs = Path(source).glob("*/config.json") if Path(source).is_dir() else ()
+    for path in configs:
+        wanted = _read_json(path).get("activation_function")
+        if isinstance(wanted, str) and not wanted.startswith("torch."):
+            raise ExportError(f"the activation function '{wanted}' is not one of torch")
 
 
 def _tokenizer_json(model: SentenceTransformer) -> str:
@@ -90,45 +233,80 @@ def _tokenizer_json(model: SentenceTransformer) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ExportError(f"{type(tokenizer).__name__} has no fast tokenizer (tokenizer.json)")
+    if tokenizer.truncation_side != "right":
+        raise ExportError(f"the tokenizer cuts texts on the {tokenizer.truncation_side}, expected right")
     content = json.loads(backend.to_str())
     content["truncation"] = content["padding"] = None
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _max_tokens(model: SentenceTransformer) -> int:
-    """The limit that encode() applies, read off what it does and not off one of the files that name it."""
-    text = "a b c d " * 64
+def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
+    """The limit that encode() applies, and a text beyond it: read off what it does, as many files name one."""
+    whole = tokenizers.Tokenizer.from_str(tokenizer_json)
+    text = texts.long()
     while True:
-        count = model.preprocess([text])["input_ids"].shape[1]
-        if count < len(text) // 2:
-            break
-        if count > 1 << 20:
-            raise ExportError("the model sets no limit of tokens (max_seq_length)")
-        text *= 4
-    positions = getattr(model[0].auto_model.config, "max_position_embeddings", None)
-    if positions and count > positions:
+        count = len(whole.encode(text).ids)
+        used = model.preprocess([text])["input_ids"].shape[1]
+        if used < count:
+            return used, text
+        if count > NO_LIMIT:
+            raise ExportError("the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)")
+        if len(text) > 16 * NO_LIMIT:
+            raise ExportError("the tokenizer finds no tokens in ordinary texts")
+        text += "\n" + text
+
+
+def _positions(transformer: torch.nn.Module) -> int | None:
+    """Rows of a learned table of positions that a text can use; None without such a table."""
+    embeddings = getattr(transformer, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    if not isinstance(table, torch.nn.Embedding):
+        return None
+    # RoBERTa and its kin begin behind the row of the padding.
+    first = 0 if table.padding_idx is None else table.padding_idx + 1
+    return table.num_embeddings - first
+
+
+def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
+    positions = _positions(transformer)
+    if positions is not None and max_tokens > positions:
         raise ExportError(
-            f"max_seq_length is {count}, but the model has {positions} positions: lower it in "
+            f"max_seq_length is {max_tokens}, but the model has {positions} positions: lower it in "
             "sentence_bert_config.json"
         )
-    return count
+    config = transformer.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    for parameters in [rope, *(value for value in rope.values() if isinstance(value, dict))]:
+        kind = parameters.get("rope_type")
+        if kind not in DYNAMIC_ROPE:
+            continue
+        fixed = parameters.get(DYNAMIC_ROPE[kind]) or getattr(config, DYNAMIC_ROPE[kind], 0)
+        if max_tokens > fixed:
+            raise ExportError(
+                f"'{kind}' position embeddings change with the longest text of a batch beyond {fixed} tokens: "
+                "lower max_seq_length in sentence_bert_config.json"
+            )
 
 
 def load(source: str, name: str | None) -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of."""
+    _check_source(source)
     with contextlib.redirect_stdout(None):
         model = _load(source)
     _check_modules(model)
+    _check_activations(model, source)
+    _drop_pooler(model[0].auto_model)
+    tokenizer_json = _tokenizer_json(model)
+    max_tokens, too_long = _limit(model, tokenizer_json)
+    _check_limit(model[0].auto_model, max_tokens)
     if name is None:
         path = Path(source)
         name = path.resolve().name if path.exists() else source.rsplit("/", 1)[-1]
-    modules = list(model)
     return Source(
         model=model,
         name=name,
-        max_tokens=_max_tokens(model),
+        max_tokens=max_tokens,
+        too_long=too_long,
         vocab_size=model[0].auto_model.get_input_embeddings().weight.shape[0],
-        normalize=type(modules[-1]).__name__ == "Normalize",
-        pooling=_pooling_name(modules[1]),
-        tokenizer_json=_tokenizer_json(model),
+        tokenizer_json=tokenizer_json,
     )

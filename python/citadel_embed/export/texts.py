@@ -33,12 +33,17 @@ def varied() -> list[str]:
     return texts
 
 
-def beyond(max_tokens: int) -> str:
-    """A text that is certainly longer than the limit."""
-    return " ".join(SENTENCES[2:8]) * (max_tokens // 40 + 2)
+def special(tokens: list[str]) -> list[str]:
+    """Texts in which a tokenizer's special tokens are written out: padding in a text counts no position."""
+    return [f"one {token} two{token}three" for token in tokens] + [" ".join(tokens)]
 
 
-def golden(max_tokens: int) -> list[str]:
+def long() -> str:
+    """All sentences in one text, to be repeated until it is longer than a model's limit."""
+    return " ".join(SENTENCES[2:])
+
+
+def golden(too_long: str) -> list[str]:
     """What a pack carries: short texts in several scripts, longer ones, and one beyond the limit."""
     joined = [" ".join(SENTENCES[: count + 3]) for count in (4, 8, 14)]
-    return [*SENTENCES, *joined, beyond(max_tokens)]
+    return [*SENTENCES, *joined, too_long]

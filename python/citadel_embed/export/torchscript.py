@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
 from . import ExportError
-from .pack import write_safetensors
+from .pack import write_file, write_safetensors
 
 # A graph without weights is some hundred kilobytes; more means that tracing baked weights into it.
 GRAPH_LIMIT = 4 << 20
@@ -21,19 +23,34 @@ def _state(module) -> dict[str, torch.Tensor]:
     return dict(named)
 
 
+def _archive(module: torch.jit.ScriptModule) -> bytes:
+    """The file that torch.jit.save makes, without what belongs to this machine.
+
+    The debug records name the source files of the installed packages, and the serialization_id is a hash that
+    counts them in.
+    """
+    saved, kept = io.BytesIO(), io.BytesIO()
+    torch.jit.save(module, saved)
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
+        for name in source.namelist():
+            if not name.endswith((".debug_pkl", "/.data/serialization_id")):
+                target.writestr(zipfile.ZipInfo(name), source.read(name))
+    return kept.getvalue()
+
+
 def write(traced: torch.jit.ScriptModule, graph_path: Path, weights_path: Path) -> dict:
-    """Write both files; returns the entry of the weights file. The module is empty afterwards."""
+    """Write both files; returns their entries in the manifest. The module is empty afterwards."""
     state = _state(traced)
-    entry = write_safetensors(weights_path, state)
+    weights = write_safetensors(weights_path, state)
     for tensor in state.values():
         tensor.data = torch.empty(0, dtype=tensor.dtype)
-    traced.save(str(graph_path))
-    size = graph_path.stat().st_size
-    if size > GRAPH_LIMIT:
+    graph = _archive(traced)
+    if len(graph) > GRAPH_LIMIT:
         raise ExportError(
-            f"the graph without weights has {size} bytes, more than {GRAPH_LIMIT}: tracing made constants of weights"
+            f"the graph without weights has {len(graph)} bytes, more than {GRAPH_LIMIT}: "
+            "tracing made constants of weights"
         )
-    return entry
+    return {weights_path.name: weights, graph_path.name: write_file(graph_path, graph)}
 
 
 def read(graph_path: Path, weights_path: Path) -> torch.jit.ScriptModule:

@@ -1,0 +1,172 @@
+#include "harness.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+citadel_error error = CITADEL_ERROR_INIT;
+
+/* ---- Checks ------------------------------------------------------------------------------- */
+
+void check_ok(citadel_status got, const char *file, int line)
+{
+    if (got != CITADEL_OK || error.code != CITADEL_OK || error.message[0]) {
+        print_error("%s: %s\n", citadel_status_name(got), error.message);
+        _fail(file, line);
+    }
+}
+
+void check_failure(citadel_status expected, const char *piece, citadel_status got, const char *file,
+                   int line)
+{
+    if (got == expected && error.code == expected && !strchr(error.message, '\n') &&
+        strstr(error.message, piece))
+        return;
+    print_error("%s: '%s', expected %s with '%s'\n", citadel_status_name(got), error.message,
+                citadel_status_name(expected), piece);
+    _fail(file, line);
+}
+
+void check_vector(const float *got, const float *expected, size_t count, const char *file, int line)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fabs((double)got[i] - expected[i]) <= 2e-6 * fmax(1, fabs((double)expected[i])))
+            continue;
+        print_error("number %zu is %.9g, expected %.9g\n", i, (double)got[i], (double)expected[i]);
+        _fail(file, line);
+    }
+}
+
+/* ---- Engine ------------------------------------------------------------------------------- */
+
+citadel_engine_options test_options(uint32_t threads, uint32_t cache_models)
+{
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.flags = CITADEL_ENGINE_NO_ENVIRONMENT;
+    options.threads = threads;
+    options.cache_models = cache_models;
+    options.model_path = FAKE_PACKS;
+    options.torch_backend = FAKE_BACKEND;
+    return options;
+}
+
+citadel_engine *new_engine(uint32_t threads, uint32_t cache_models)
+{
+    citadel_engine_options options = test_options(threads, cache_models);
+    citadel_engine *engine;
+    assert_ok(citadel_engine_create(&options, &engine, &error));
+    assert_non_null(engine);
+    return engine;
+}
+
+citadel_model *load(citadel_engine *engine, const char *name)
+{
+    citadel_model *model;
+    assert_ok(citadel_model_load(engine, name, NULL, &model, &error));
+    assert_non_null(model);
+    return model;
+}
+
+/* ---- Probe -------------------------------------------------------------------------------- */
+
+fake_probe *reset_probe(void)
+{
+    void *module = dlopen(FAKE_BACKEND, RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(module);
+    fake_probe *probe = dlsym(module, FAKE_PROBE);
+    assert_non_null(probe);
+    pthread_mutex_lock(&probe->lock);
+    probe->loads = probe->runs = probe->texts = probe->most_threads = 0;
+    assert_int_equal(probe->models, 0);
+    pthread_mutex_unlock(&probe->lock);
+    return probe;
+}
+
+void set_gate(fake_probe *probe, int closed)
+{
+    pthread_mutex_lock(&probe->lock);
+    probe->closed = closed;
+    pthread_cond_broadcast(&probe->changed);
+    pthread_mutex_unlock(&probe->lock);
+}
+
+void await(fake_probe *probe, const int *number, int expected)
+{
+    pthread_mutex_lock(&probe->lock);
+    while (*number != expected)
+        pthread_cond_wait(&probe->changed, &probe->lock);
+    pthread_mutex_unlock(&probe->lock);
+}
+
+int read_probe(fake_probe *probe, const int *number)
+{
+    pthread_mutex_lock(&probe->lock);
+    int value = *number;
+    pthread_mutex_unlock(&probe->lock);
+    return value;
+}
+
+/* ---- Vectors ------------------------------------------------------------------------------ */
+
+/* Also in tests/fake/make_packs.py. */
+static double weight(int32_t id, size_t d)
+{
+    return (((size_t)id * 7 + d * 13) % 23 - 11.0) / 8;
+}
+
+void normalize(float *vector, size_t count)
+{
+    double sum = 0;
+    for (size_t d = 0; d < count; d++)
+        sum += (double)vector[d] * vector[d];
+    for (size_t d = 0; d < count; d++)
+        vector[d] = (float)(vector[d] / sqrt(sum));
+}
+
+void reference(const citadel_model *model, const char *text, double bias, float vector[DIM])
+{
+    int32_t ids[MAX_TOKENS];
+    citadel_tokens tokens = CITADEL_TOKENS_INIT;
+    citadel_info info = CITADEL_INFO_INIT;
+    citadel_error own = CITADEL_ERROR_INIT;
+    tokens.ids = ids;
+    tokens.capacity = MAX_TOKENS;
+    citadel_status status =
+        citadel_tokenize(model, text, CITADEL_NUL_TERMINATED, NULL, &tokens, &own);
+    if (status == CITADEL_OK)
+        status = citadel_model_info(model, &info, &own);
+    memset(vector, 0, DIM * sizeof *vector);
+    for (size_t d = 0; d < DIM && status == CITADEL_OK; d++) {
+        double sum = 0;
+        for (size_t i = 0; i < tokens.count; i++)
+            sum += weight(ids[i], d) * (double)(1 + i % 7);
+        vector[d] = (float)(bias + sum / (double)tokens.count);
+    }
+    if (info.normalize)
+        normalize(vector, DIM);
+}
+
+/* ---- Process ------------------------------------------------------------------------------ */
+
+static int count_entries(const char *directory)
+{
+    DIR *opened = opendir(directory);
+    assert_non_null(opened);
+    int count = 0;
+    while (readdir(opened))
+        count++;
+    closedir(opened);
+    return count;
+}
+
+int count_threads(void)
+{
+    return count_entries("/proc/self/task") - 2;
+}
+
+int count_files(void)
+{
+    return count_entries("/proc/self/fd") - 2;
+}

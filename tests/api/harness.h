@@ -1,0 +1,50 @@
+/* What the tests of the public interface share: an engine over the packs of tests/fake, and checks. */
+#ifndef CE_TESTS_HARNESS_H
+#define CE_TESTS_HARNESS_H
+
+#include "cmocka_all.h"
+
+#include "citadel_embed.h"
+#include "fake_backend.h"
+
+/* Of every pack that tests/fake/make_packs.py makes. */
+enum { DIM = 8, MAX_TOKENS = 16, VOCAB_SIZE = 33, UNK = 1, CLS = 2, SEP = 3 };
+
+/* For the calls of the test's own thread. */
+extern citadel_error error;
+
+#define assert_ok(call) check_ok((call), __FILE__, __LINE__)
+
+/* The call fails with `status`, and its one line has `piece` in it. */
+#define assert_fails(status, piece, call) \
+    check_failure((status), (piece), (call), __FILE__, __LINE__)
+
+#define assert_vector(got, expected, count) \
+    check_vector((got), (expected), (count), __FILE__, __LINE__)
+
+void check_ok(citadel_status got, const char *file, int line);
+void check_failure(citadel_status expected, const char *piece, citadel_status got, const char *file,
+                   int line);
+void check_vector(const float *got, const float *expected, size_t count, const char *file,
+                  int line);
+
+/* Options for the fake backend and its packs, whatever the environment says. */
+citadel_engine_options test_options(uint32_t threads, uint32_t cache_models);
+citadel_engine *new_engine(uint32_t threads, uint32_t cache_models);
+citadel_model *load(citadel_engine *engine, const char *name);
+
+/* Of the fake backend in this process; its numbers begin at 0 again. */
+fake_probe *reset_probe(void);
+void set_gate(fake_probe *probe, int closed);
+void await(fake_probe *probe, const int *number, int expected);
+int read_probe(fake_probe *probe, const int *number);
+
+/* What the fake computes, reckoned anew from a text's ids. */
+void reference(const citadel_model *model, const char *text, double bias, float vector[DIM]);
+void normalize(float *vector, size_t count);
+
+/* Entries of a directory of /proc/self. */
+int count_threads(void);
+int count_files(void);
+
+#endif

@@ -1,0 +1,274 @@
+/* A backend without arithmetic worth the name: the vector of a text is, by dimension d,
+ *
+ *     bias[d] + 1/n * sum over its tokens t of table[ids[t]][d] * (1 + positions[t] % 7)
+ *
+ * with `table` and `bias` from the weights of the pack. Its graph file holds words: first `fake`, then what is
+ * to go wrong, each `...-id` with an id behind it:
+ *
+ *     fail-load, oom-load    the model cannot be loaded
+ *     fail-id, oom-id        a batch with this id fails
+ *     nan-id, inf-id         the vector of a text with this id is not finite
+ *     wait-id                a batch with this id waits while the probe says so
+ *
+ * A call that breaks the contract of src/backend.h fails as CE_E_INTERNAL, which no test expects. */
+#include "fake_backend.h"
+
+#include "backend.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef FAKE_VERSION
+#define FAKE_VERSION CE_BACKEND_VERSION
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { NO_ID = -1 };
+
+typedef struct fake_model {
+    const float *table, *bias;
+    int64_t vocab_size;
+    size_t dim;
+    ce_layout layout;
+    int fail_load, oom_load;
+    int fail_id, oom_id, nan_id, inf_id, wait_id;
+} fake_model;
+
+extern fake_probe fake_backend_probe;
+EXPORT fake_probe fake_backend_probe = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                                        .changed = PTHREAD_COND_INITIALIZER};
+
+static void add(int *number, int by)
+{
+    pthread_mutex_lock(&fake_backend_probe.lock);
+    *number += by;
+    pthread_cond_broadcast(&fake_backend_probe.changed);
+    pthread_mutex_unlock(&fake_backend_probe.lock);
+}
+
+static void wait_at_gate(void)
+{
+    fake_probe *probe = &fake_backend_probe;
+    add(&probe->waiting, 1);
+    pthread_mutex_lock(&probe->lock);
+    while (probe->closed)
+        pthread_cond_wait(&probe->changed, &probe->lock);
+    pthread_mutex_unlock(&probe->lock);
+    add(&probe->waiting, -1);
+}
+
+/* ---- Load --------------------------------------------------------------------------------- */
+
+static int set_word(fake_model *model, const char *word, int id)
+{
+    const struct {
+        const char *word;
+        int *id, *flag;
+    } words[] = {
+        {"fail-load", NULL, &model->fail_load}, {"oom-load", NULL, &model->oom_load},
+        {"fail-id", &model->fail_id, NULL},     {"oom-id", &model->oom_id, NULL},
+        {"nan-id", &model->nan_id, NULL},       {"inf-id", &model->inf_id, NULL},
+        {"wait-id", &model->wait_id, NULL},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i].word, word) != 0)
+            continue;
+        if (words[i].flag)
+            *words[i].flag = 1;
+        else
+            *words[i].id = id;
+        return 1;
+    }
+    return 0;
+}
+
+static int read_graph(fake_model *model, const ce_backend_model *given, ce_error *error)
+{
+    char text[256] = "", word[32];
+    int id, used = 0;
+    if (given->graph_size < sizeof text)
+        memcpy(text, given->graph, given->graph_size);
+    if (sscanf(text, "%31s%n", word, &used) != 1 || strcmp(word, "fake") != 0)
+        return ce_fail(error, CE_E_BAD_MODEL, "fake: the graph does not begin with 'fake'");
+    for (const char *at = text + used; sscanf(at, "%31s%n", word, &used) == 1; at += used) {
+        int next = 0;
+        int has_id = sscanf(at + used, "%d%n", &id, &next) == 1;
+        used += next;
+        if (!set_word(model, word, has_id ? id : NO_ID))
+            return ce_fail(error, CE_E_BAD_MODEL, "fake: unknown word '%s' in the graph", word);
+    }
+    if (model->fail_load)
+        return ce_fail(error, CE_E_BACKEND, "fake: the graph says fail-load");
+    if (model->oom_load)
+        return ce_fail(error, CE_E_NO_MEMORY, "fake: the graph says oom-load");
+    return CE_OK;
+}
+
+static const ce_tensor *find(const ce_backend_model *given, const char *name, uint32_t dims)
+{
+    for (size_t i = 0; i < given->tensor_count; i++) {
+        const ce_tensor *tensor = &given->tensors[i];
+        if (strcmp(tensor->name, name) == 0 && tensor->dtype == CE_DTYPE_F32 &&
+            tensor->dims == dims && tensor->shape[dims - 1] == (int64_t)given->dim)
+            return tensor;
+    }
+    return NULL;
+}
+
+static int bind_weights(fake_model *model, const ce_backend_model *given, ce_error *error)
+{
+    const ce_tensor *table = find(given, "table", 2), *bias = find(given, "bias", 1);
+    if (!table || !bias || given->tensor_count != 2)
+        return ce_fail(error, CE_E_BAD_MODEL, "fake: the weights are not table and bias of dim %u",
+                       given->dim);
+    model->table = table->data;
+    model->bias = bias->data;
+    model->vocab_size = table->shape[0];
+    return CE_OK;
+}
+
+static int model_load(const ce_backend_model *given, void **out, ce_error *error)
+{
+    add(&fake_backend_probe.loads, 1);
+    if (strcmp(given->form, "torchscript") != 0)
+        return ce_fail(error, CE_E_INTERNAL, "fake: form '%s'", given->form);
+    fake_model *model = malloc(sizeof *model);
+    if (!model)
+        return ce_fail(error, CE_E_NO_MEMORY, "fake: no memory");
+    *model = (fake_model){.dim = given->dim,
+                          .layout = given->layout,
+                          .fail_id = NO_ID,
+                          .oom_id = NO_ID,
+                          .nan_id = NO_ID,
+                          .inf_id = NO_ID,
+                          .wait_id = NO_ID};
+    int status = read_graph(model, given, error);
+    if (status == CE_OK)
+        status = bind_weights(model, given, error);
+    if (status != CE_OK) {
+        free(model);
+        return status;
+    }
+    add(&fake_backend_probe.models, 1);
+    *out = model;
+    return CE_OK;
+}
+
+static void model_unload(void *model)
+{
+    free(model);
+    add(&fake_backend_probe.models, -1);
+}
+
+/* ---- Run ---------------------------------------------------------------------------------- */
+
+static int check_text(const fake_model *model, const ce_batch *batch, size_t text, ce_error *error)
+{
+    int32_t first = batch->cu_seqlens[text], end = batch->cu_seqlens[text + 1];
+    if (first >= end || (size_t)end > batch->tokens)
+        return ce_fail(error, CE_E_INTERNAL, "fake: text %zu lies at %d to %d of %zu tokens", text,
+                       first, end, batch->tokens);
+    if (model->layout == CE_LAYOUT_PADDED && end - first != batch->cu_seqlens[1])
+        return ce_fail(error, CE_E_INTERNAL, "fake: texts of %d and %d tokens in a padded layout",
+                       batch->cu_seqlens[1], end - first);
+    for (int32_t t = first; t < end; t++)
+        if (batch->positions[t] != t - first || batch->ids[t] < 0 ||
+            batch->ids[t] >= model->vocab_size)
+            return ce_fail(error, CE_E_INTERNAL, "fake: token %d of text %zu: position %d, id %d",
+                           t - first, text, batch->positions[t], batch->ids[t]);
+    return CE_OK;
+}
+
+static int check_batch(const fake_model *model, const ce_batch *batch, int threads, ce_error *error)
+{
+    if (threads < 1 || batch->texts < 1 || batch->cu_seqlens[0] != 0 ||
+        (size_t)batch->cu_seqlens[batch->texts] != batch->tokens)
+        return ce_fail(error, CE_E_INTERNAL, "fake: %d threads, %zu texts, %zu tokens", threads,
+                       batch->texts, batch->tokens);
+    for (size_t i = 0; i < batch->texts; i++) {
+        int status = check_text(model, batch, i, error);
+        if (status != CE_OK)
+            return status;
+    }
+    return CE_OK;
+}
+
+static int has_id(const int32_t *ids, size_t count, int id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return 1;
+    return 0;
+}
+
+static void compute_text(const fake_model *model, const int32_t *ids, const int32_t *positions,
+                         size_t count, float *vector)
+{
+    for (size_t d = 0; d < model->dim; d++) {
+        double sum = 0;
+        for (size_t t = 0; t < count; t++)
+            sum += model->table[(size_t)ids[t] * model->dim + d] * (1 + positions[t] % 7);
+        vector[d] = (float)(model->bias[d] + sum / (double)count);
+    }
+    if (has_id(ids, count, model->nan_id))
+        vector[model->dim - 1] = NAN;
+    if (has_id(ids, count, model->inf_id))
+        vector[0] = -INFINITY;
+}
+
+static int compute(const fake_model *model, const ce_batch *batch, float *out, ce_error *error)
+{
+    if (has_id(batch->ids, batch->tokens, model->wait_id))
+        wait_at_gate();
+    if (has_id(batch->ids, batch->tokens, model->fail_id))
+        return ce_fail(error, CE_E_BACKEND, "fake: the batch has id %d", model->fail_id);
+    if (has_id(batch->ids, batch->tokens, model->oom_id))
+        return ce_fail(error, CE_E_NO_MEMORY, "fake: the batch has id %d", model->oom_id);
+    for (size_t i = 0; i < batch->texts; i++) {
+        size_t first = (size_t)batch->cu_seqlens[i], end = (size_t)batch->cu_seqlens[i + 1];
+        compute_text(model, batch->ids + first, batch->positions + first, end - first,
+                     out + i * model->dim);
+    }
+    return CE_OK;
+}
+
+static void count_run(int texts, int threads)
+{
+    fake_probe *probe = &fake_backend_probe;
+    pthread_mutex_lock(&probe->lock);
+    probe->runs++;
+    probe->texts += texts;
+    probe->threads += threads;
+    if (probe->threads > probe->most_threads)
+        probe->most_threads = probe->threads;
+    pthread_mutex_unlock(&probe->lock);
+}
+
+static int run(void *model, const ce_batch *batch, int threads, float *out, ce_error *error)
+{
+    int status = check_batch(model, batch, threads, error);
+    if (status != CE_OK)
+        return status;
+    count_run((int)batch->texts, threads);
+    status = compute(model, batch, out, error);
+    add(&fake_backend_probe.threads, -threads);
+    return status;
+}
+
+EXPORT ce_backend_entry ce_backend_get;
+
+const ce_backend *ce_backend_get(uint32_t version, ce_error *error)
+{
+    static const ce_backend backend = {.version = FAKE_VERSION,
+                                       .name = "fake",
+                                       .description = "fake 1",
+                                       .model_load = model_load,
+                                       .model_unload = model_unload,
+                                       .run = run};
+    (void)version;
+    (void)error;
+    return &backend;
+}

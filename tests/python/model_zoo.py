@@ -1,0 +1,319 @@
+"""Tiny models with random weights, as genuine sentence-transformers or transformers folders.
+
+The classic layout of published models: ``config.json``, ``model.safetensors`` and the tokenizer at the top,
+``modules.json``, ``sentence_bert_config.json`` and one folder for each further module.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tokenizers
+import torch
+import transformers
+from sentence_transformers.models import Dense, LayerNorm, Normalize, Pooling
+from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from citadel_embed.export.texts import SENTENCES
+
+HIDDEN = 32
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+MAX_TOKENS = 64
+
+
+def _vocabulary() -> list[str]:
+    """Characters and common words of several scripts, so that texts have different ids."""
+    folded = unicodedata.normalize("NFD", " ".join(SENTENCES).lower())
+    words = sorted({word for word in folded.split() if word.isascii() and word.isalpha() and len(word) < 12})
+    characters = sorted({c for c in folded if not c.isspace()} | set(map(chr, range(33, 127))))
+    return SPECIALS + characters + [f"##{c}" for c in characters] + [w for w in words if len(w) > 1]
+
+
+VOCABULARY = _vocabulary()
+
+
+def wordpiece(*, specials: bool = True, lowercase: bool = True) -> tokenizers.Tokenizer:
+    """A WordPiece tokenizer as BERT has it; without ``specials`` nothing surrounds a text."""
+    vocabulary = {token: i for i, token in enumerate(VOCABULARY)}
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(SPECIALS)
+    if specials:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+    return tokenizer
+
+
+def byte_level() -> tokenizers.Tokenizer:
+    """Byte-level BPE, as RoBERTa and most decoders have it."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *alphabet]
+    tokenizer = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(tokens[:5])
+    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    return tokenizer
+
+
+# ---- Transformers ----------------------------------------------------------------------------
+
+_SHAPE = {
+    "vocab_size": len(VOCABULARY),
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 2 * MAX_TOKENS,
+    "pad_token_id": 0,
+}
+_DECODER = {**_SHAPE, "num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 3}
+
+
+def bert(**changes) -> transformers.PretrainedConfig:
+    return transformers.BertConfig(**{**_SHAPE, **changes})
+
+
+def distilbert() -> transformers.PretrainedConfig:
+    return transformers.DistilBertConfig(
+        vocab_size=len(VOCABULARY),
+        dim=HIDDEN,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=48,
+        max_position_embeddings=2 * MAX_TOKENS,
+    )
+
+
+def roberta() -> transformers.PretrainedConfig:
+    return transformers.RobertaConfig(**{**_SHAPE, "type_vocab_size": 1, "pad_token_id": 0})
+
+
+def mpnet() -> transformers.PretrainedConfig:
+    return transformers.MPNetConfig(**{**_SHAPE, "pad_token_id": 0})
+
+
+def llama(**changes) -> transformers.PretrainedConfig:
+    return transformers.LlamaConfig(**{**_DECODER, **changes})
+
+
+def qwen3(**changes) -> transformers.PretrainedConfig:
+    """Every second layer sees ten tokens back."""
+    window = {"use_sliding_window": True, "sliding_window": 10, "max_window_layers": 1}
+    return transformers.Qwen3Config(**{**_DECODER, "head_dim": 8, **window, **changes})
+
+
+def mistral(**changes) -> transformers.PretrainedConfig:
+    return transformers.MistralConfig(**{**_DECODER, "sliding_window": 6, "head_dim": 8, **changes})
+
+
+def gemma3() -> transformers.PretrainedConfig:
+    return transformers.Gemma3TextConfig(
+        **{**_DECODER, "head_dim": 8, "num_hidden_layers": 3, "sliding_window": 6},
+        use_bidirectional_attention=True,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    )
+
+
+def modernbert() -> transformers.PretrainedConfig:
+    """Layers with a window of eight tokens to both sides, every third without."""
+    return transformers.ModernBertConfig(
+        **{**_SHAPE, "num_hidden_layers": 3},
+        local_attention=16,
+        global_attn_every_n_layers=2,
+        cls_token_id=2,
+        sep_token_id=3,
+        bos_token_id=2,
+        eos_token_id=3,
+    )
+
+
+def model(config: transformers.PretrainedConfig, seed: int = 1) -> transformers.PreTrainedModel:
+    """Weights so large that different texts get different vectors."""
+    torch.manual_seed(seed)
+    made = transformers.AutoModel.from_config(config)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=1.0 if "embed" in name else 1.5 / parameter.shape[1] ** 0.5)
+            elif "bias" in name:
+                parameter.normal_(std=0.1)
+            else:
+                parameter.uniform_(0.5, 1.5)
+    return made.eval()
+
+
+# ---- Folders ---------------------------------------------------------------------------------
+
+
+def write_json(path: Path, content) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def change_json(path: Path, **changes) -> None:
+    """Change members of a file; None removes one."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content |= changes
+    write_json(path, {name: value for name, value in content.items() if value is not None})
+
+
+def write_transformers(folder: Path, config, tokenizer=None, *, max_length=None, dtype=torch.float32) -> Path:
+    """A plain transformers folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model(config).to(dtype).save_pretrained(folder)
+    (tokenizer or wordpiece()).save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    settings |= {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    if max_length:
+        settings["model_max_length"] = max_length
+    write_json(folder / "tokenizer_config.json", settings)
+    return folder
+
+
+def write(folder: Path, config, *modules, tokenizer=None, max_seq_length=MAX_TOKENS, **more) -> Path:
+    """A sentence-transformers folder: the Transformer, then ``modules``."""
+    write_transformers(folder, config, tokenizer, **more)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False})
+    entries = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    for number, module in enumerate(modules, start=1):
+        kind = type(module).__name__
+        path = f"{number}_{kind}"
+        (folder / path).mkdir(exist_ok=True)
+        module.save(str(folder / path))
+        entries.append(
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        )
+    write_json(folder / "modules.json", entries)
+    return folder
+
+
+def pooling(mode="mean", hidden: int = HIDDEN, **more) -> Pooling:
+    return Pooling(hidden, mode, **more)
+
+
+def dense(inputs: int, outputs: int, activation=None, **more) -> Dense:
+    torch.manual_seed(inputs * outputs)
+    return Dense(inputs, outputs, activation_function=activation or torch.nn.Identity(), **more)
+
+
+def layer_norm(dimension: int) -> LayerNorm:
+    torch.manual_seed(dimension)
+    made = LayerNorm(dimension)
+    torch.nn.init.normal_(made.norm.weight)
+    torch.nn.init.normal_(made.norm.bias)
+    return made
+
+
+def prompts(folder: Path, texts: dict, default: str | None = None) -> Path:
+    write_json(
+        folder / "config_sentence_transformers.json", {"prompts": texts, "default_prompt_name": default}
+    )
+    return folder
+
+
+# ---- The zoo ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Animal:
+    """How to write one model, and what its pack must say."""
+
+    write: callable
+    info: dict = field(default_factory=dict)
+
+
+def _plain(**expected):
+    return {"layout": "packed", "normalize": False, "dim": HIDDEN, "max_tokens": MAX_TOKENS, **expected}
+
+
+def _pooled(mode, **expected) -> Animal:
+    name = mode if isinstance(mode, str) else "+".join(mode)
+    return Animal(
+        lambda folder: write(folder, bert(), pooling(mode), Normalize()),
+        _plain(pooling=name, normalize=True, **expected),
+    )
+
+
+def _activations(folder: Path) -> Path:
+    nn = torch.nn
+    functions = [nn.Tanh(), nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.LeakyReLU(), nn.Identity()]
+    layers = [dense(HIDDEN, HIDDEN, function) for function in functions]
+    return write(folder, bert(), pooling(), *layers, dense(HIDDEN, 20, nn.Tanh(), bias=False))
+
+
+def _decoder(config, mode="lasttoken", **more) -> Animal:
+    return Animal(
+        lambda folder: write(
+            folder, config, pooling(mode), Normalize(), tokenizer=wordpiece(specials=False), **more
+        ),
+        _plain(pooling=mode, normalize=True, architecture=type(config).__name__.replace("Config", "Model")),
+    )
+
+
+def _encoder(config, layout="packed") -> Animal:
+    return Animal(
+        lambda folder: write(folder, config, pooling(), Normalize()),
+        _plain(normalize=True, layout=layout, architecture=type(config).__name__.replace("Config", "Model")),
+    )
+
+
+ZOO: dict[str, Animal] = {
+    "cls": _pooled("cls"),
+    "mean": _pooled("mean"),
+    "max": _pooled("max"),
+    "lasttoken": _pooled("lasttoken"),
+    "mean_sqrt_len_tokens": _pooled("mean_sqrt_len_tokens"),
+    "weightedmean": _pooled("weightedmean"),
+    "cls+max+mean": _pooled(("cls", "max", "mean"), dim=3 * HIDDEN),
+    "six modes": _pooled(Pooling.POOLING_MODES, dim=6 * HIDDEN),
+    "no Normalize": Animal(lambda folder: write(folder, bert(), pooling()), _plain()),
+    "Dense activations": Animal(_activations, _plain(dim=20)),
+    "Dense residual": Animal(
+        lambda folder: write(
+            folder,
+            bert(),
+            pooling(),
+            dense(HIDDEN, 48, use_residual=True),
+            dense(48, 48, torch.nn.Tanh(), use_residual=True),
+            Normalize(),
+        ),
+        _plain(dim=48, normalize=True),
+    ),
+    "LayerNorm": Animal(
+        lambda folder: write(folder, bert(), pooling(), layer_norm(HIDDEN)), _plain(pooling="mean")
+    ),
+    "Normalize in the middle": Animal(
+        lambda folder: write(folder, bert(), pooling(), Normalize(), dense(HIDDEN, 24)), _plain(dim=24)
+    ),
+    "plain transformers folder": Animal(
+        lambda folder: write_transformers(folder, bert(), max_length=MAX_TOKENS), _plain(pooling="mean")
+    ),
+    "no limit but the positions": Animal(
+        lambda folder: write(folder, bert(), pooling(), max_seq_length=None),
+        _plain(max_tokens=2 * MAX_TOKENS),
+    ),
+    "bf16 checkpoint": Animal(
+        lambda folder: write(folder, bert(), pooling(), dense(HIDDEN, 16), Normalize(), dtype=torch.bfloat16),
+        _plain(dim=16, normalize=True),
+    ),
+    "causal BERT": Animal(
+        lambda folder: write(folder, bert(is_decoder=True), pooling("lasttoken"), Normalize()),
+        _plain(pooling="lasttoken", normalize=True),
+    ),
+    "DistilBERT": _encoder(distilbert()),
+    "RoBERTa": _encoder(roberta()),
+    "MPNet": _encoder(mpnet(), layout="padded"),
+    "ModernBERT": _encoder(modernbert()),
+    "Llama": _decoder(llama()),
+    "Llama without rounding of heads": _decoder(llama(num_key_value_heads=1), "mean"),
+    "Qwen3": _decoder(qwen3()),
+    "Mistral": _decoder(mistral(), "weightedmean"),
+    "Gemma 3, both directions": Animal(
+        lambda folder: write(folder, gemma3(), pooling(), Normalize()),
+        _plain(normalize=True, architecture="Gemma3TextModel"),
+    ),
+}
