@@ -32,8 +32,45 @@ MANUALS = {
 TRANSLATIONS = ("evolution-common", "libgtk-3-common")
 # Greek, Hebrew, Arabic, Persian, Hindi, Bengali, Tamil, Telugu, Gujarati, Panjabi, Malayalam, Kannada, Thai,
 # Georgian, Chinese, Japanese and Korean; Cyrillic and Latin alphabets with their marks.
-LANGUAGES = "el he ar fa hi bn_IN ta te gu pa ml kn th ka zh_CN zh_TW ja ko".split()
-LANGUAGES += "ru uk bg sr kk vi tr pl cs hu pt_BR fi sv it lt ro eu".split()
+LANGUAGES = [
+    "el",
+    "he",
+    "ar",
+    "fa",
+    "hi",
+    "bn_IN",
+    "ta",
+    "te",
+    "gu",
+    "pa",
+    "ml",
+    "kn",
+    "th",
+    "ka",
+    "zh_CN",
+    "zh_TW",
+    "ja",
+    "ko",
+]
+LANGUAGES += [
+    "ru",
+    "uk",
+    "bg",
+    "sr",
+    "kk",
+    "vi",
+    "tr",
+    "pl",
+    "cs",
+    "hu",
+    "pt_BR",
+    "fi",
+    "sv",
+    "it",
+    "lt",
+    "ro",
+    "eu",
+]
 
 
 def fetched(package: str) -> Path:
