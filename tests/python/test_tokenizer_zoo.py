@@ -1,4 +1,4 @@
-"""The C tokenizer against Hugging Face tokenizers, for every file of the zoo: ids, offsets, type ids, limits."""
+"""The C tokenizer against Hugging Face tokenizers, for every file of the zoo: ids, offsets, limits, pairs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from tokenizer_driver import ROOT, Ours, Refused, byte_spans, differences
 from tokenizer_zoo import ZOO, path, reference
 
 SCALARS = [s for s in range(0x110000) if not 0xD800 <= s <= 0xDFFF]
-# All of the scripts in use, one in 37 elsewhere, and the edges of what normalizers and patterns tell apart.
+# Most scripts in use, one in 97 elsewhere, and the edges of what normalizers and patterns tell apart.
 SOME_SCALARS = [
     s
     for s in SCALARS
-    if s < 0x3400 or s % 37 == 0 or 0xA000 <= s < 0xAC00 or 0xF900 <= s < 0x10000 or 0x1D100 <= s < 0x1D200
-    or 0x1E000 <= s < 0x1FC00 or 0x2B700 <= s < 0x2B940 or 0xE0000 <= s < 0xE0200
-]  # fmt: skip
+    if s < 0x3400 or s % 97 == 0 or 0xF900 <= s < 0x10000 or 0x1F1E0 <= s < 0x1F680 or 0x2B81C <= s < 0x2B924
+]
 FILES_WITH_SPANS = ("minilm", "bert-sequence", "phi3", "roberta-prefix", "qwen2", "e5", "xlmr", "albert")
 
 
@@ -79,14 +78,14 @@ def test_scalars_alone_and_between_letters(zoo, scalars):
     assert zoo.differences([f"a{chr(s)}b" for s in scalars], spans) == []
 
 
-@pytest.mark.parametrize("share", [pytest.param(7), pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [pytest.param(26), pytest.param(1, marks=pytest.mark.slow)])
 def test_corpora(zoo, share):
-    """By default every file gets another seventh of the documents."""
+    """By default every file gets other documents, all files together all of them."""
     texts = corpora.sample(share, list(ZOO).index(zoo.name) % share)
     assert zoo.differences(texts) == []
 
 
-@pytest.mark.parametrize("share", [pytest.param(60), pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [pytest.param(80), pytest.param(5, marks=pytest.mark.slow)])
 def test_offsets_of_corpora(zoo, share):
     assert zoo.differences(corpora.sample(share, list(ZOO).index(zoo.name)), spans=True) == []
 
@@ -179,7 +178,7 @@ def test_interesting_pairs_and_mixtures(zoo):
     pieces = interesting()
     texts = [x + y for x, y in itertools.product(pieces, repeat=2)]
     number = random.Random(11)
-    texts += ["".join(number.choices(pieces, k=number.randint(3, 25))) for _ in range(3000)]
+    texts += ["".join(number.choices(pieces, k=number.randint(3, 25))) for _ in range(1000)]
     assert zoo.differences(texts, spans=True) == []
 
 
@@ -225,8 +224,8 @@ def test_added_tokens_where_they_may_stand(zoo):
 NEW_TOKENS = ["[NEW]", "new", "New York", "é", "<s>x", " lead", "trail ", "ﬁ", "中文", "x-y", "MiXed", "1"]
 
 
-@pytest.mark.parametrize("name", ["bert-sequence", "phi3", "mistral", "roberta", "modernbert", "e5", "xlmr"])
-@pytest.mark.parametrize("flags", itertools.product([True, False], repeat=4), ids=str)
+@pytest.mark.parametrize("name", ["bert-sequence", "phi3", "mistral", "roberta", "modernbert", "xlmr"])
+@pytest.mark.parametrize("flags", list(itertools.product([True, False], repeat=4)), ids=str)
 def test_flags_of_added_tokens(name, flags):
     content = json.loads(path(name).read_text(encoding="utf-8"))
     options = dict(zip(("normalized", "single_word", "lstrip", "rstrip"), flags, strict=True))
@@ -248,7 +247,7 @@ def test_flags_of_added_tokens(name, flags):
     glue = ["", " ", "  ", "a", "_", ".", "é", "\u3000", "中", "\n", "\u200d", "E\u0301", "1", "-", "▁"]
     words = [*NEW_TOKENS, "plain", "[SEP]", "</s>", "NEW", "mixed", "word", "PLAIN", "newer"]
     texts = []
-    for _ in range(600):
+    for _ in range(400):
         chosen = number.choices(words, k=4)
         texts.append("".join(word + number.choice(glue) + number.choice(glue) for word in chosen))
     assert differences(theirs, ours, texts, spans=True) == []
@@ -369,54 +368,37 @@ def test_no_special_tokens(zoo):
 
 # ---- Files that are refused ------------------------------------------------------------------
 
-SPLIT_AT = {"type": "Split", "pattern": {"Regex": r"\d+x"}, "behavior": "Isolated", "invert": False}
-QWEN_SPLIT = "pre_tokenizer.pretokenizers.0"
+PATTERN = {"type": "Split", "pattern": {"Regex": r"\d+x"}, "behavior": "Isolated", "invert": False}
+# File, place of the change, new value, status and start of the reason.
+REFUSED = [
+    ("minilm", "normalizer", {"type": "Nmt"}, r'23 normalizer\.type "Nmt"'),
+    ("minilm", "normalizer", {"type": "Made-up"}, r'23 normalizer\.type "Made-up"'),
+    ("albert", "normalizer.normalizers.2.type", "Nmt", r'23 normalizer\.normalizers\[2\]\.type "Nmt"'),
+    ("albert", "normalizer.normalizers.0.pattern", {"Regex": "a+?"}, r"23 .*normalizers\[0\]\.pattern"),
+    ("minilm", "pre_tokenizer", {"type": "UnicodeScripts"}, r'23 pre_tokenizer\.type "UnicodeScripts"'),
+    ("minilm", "pre_tokenizer", {"type": "Made-up"}, r'23 pre_tokenizer\.type "Made-up"'),
+    ("e5", "pre_tokenizer.pretokenizers.0.type", "FixedLength", r"23 pre_tokenizer\.pretokenizers\[0\]"),
+    ("qwen2", "pre_tokenizer.pretokenizers.0", PATTERN, r"23 pre_tokenizer\.pretokenizers\[0\]\.pattern"),
+    ("qwen2", "pre_tokenizer.pretokenizers.0.behavior", "Removed", r"23 .*pretokenizers\[0\]\.behavior"),
+    ("qwen2", "pre_tokenizer.pretokenizers.0.invert", True, r"23 .*pretokenizers\[0\]\.invert"),
+    ("minilm", "post_processor", {"type": "Made-up"}, r'23 post_processor\.type "Made-up"'),
+    ("llama3", "post_processor.processors.1.type", "Made-up", r"23 post_processor\.processors\[1\]\.type"),
+    ("minilm", "model.type", "WordLevel", r'23 model\.type "WordLevel"'),
+    ("gpt2", "model.dropout", 0.1, r"23 model\.dropout"),
+    ("gpt2", "model.type", "Made-up", r'23 model\.type "Made-up"'),
+    ("llama2", "model.end_of_word_suffix", "</w>", r"23 model\.end_of_word_suffix"),
+    ("llama2", "model.continuing_subword_prefix", "##", r"23 model\.continuing_subword_prefix"),
+    ("phi3", "model.merges.0", ["nowhere", "to be found"], r"22 .*merges"),
+    ("phi3", "model.merges.0", "three words here", r"22 .*merges"),
+    ("phi3", "model.unk_token", "<nowhere>", r"22 model\.unk_token"),
+    ("t5", "model.unk_id", 999999, r"22 model\.unk_id"),
+    ("t5", "model.vocab.5", ["text"], r"22 .*vocab"),
+    ("e5", "normalizer.precompiled_charsmap", "AAAA", r"22 normalizer\.precompiled_charsmap"),
+    ("e5", "normalizer.precompiled_charsmap", "?", r"22 normalizer\.precompiled_charsmap"),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "place", "value", "reason"),
-    [
-        ("minilm", "normalizer", {"type": "Nmt"}, r'23 normalizer\.type "Nmt"'),
-        ("minilm", "normalizer", {"type": "Made-up"}, r'23 normalizer\.type "Made-up"'),
-        ("albert", "normalizer.normalizers.2.type", "Nmt", r'23 normalizer\.normalizers\[2\]\.type "Nmt"'),
-        (
-            "albert",
-            "normalizer.normalizers.0.pattern",
-            {"Regex": "a+?"},
-            r"23 .*normalizers\[0\]\.pattern.*a\+\?",
-        ),
-        ("minilm", "pre_tokenizer", {"type": "UnicodeScripts"}, r'23 pre_tokenizer\.type "UnicodeScripts"'),
-        ("minilm", "pre_tokenizer", {"type": "Made-up"}, r'23 pre_tokenizer\.type "Made-up"'),
-        (
-            "e5",
-            "pre_tokenizer.pretokenizers.0.type",
-            "FixedLength",
-            r"23 pre_tokenizer\.pretokenizers\[0\]\.type",
-        ),
-        ("qwen2", QWEN_SPLIT, SPLIT_AT, r"23 pre_tokenizer\.pretokenizers\[0\]\.pattern.*\\d\+x"),
-        ("qwen2", f"{QWEN_SPLIT}.behavior", "Removed", r'23 .*pretokenizers\[0\]\.behavior "Removed"'),
-        ("qwen2", f"{QWEN_SPLIT}.invert", True, r"23 .*pretokenizers\[0\]\.invert"),
-        ("minilm", "post_processor", {"type": "Made-up"}, r'23 post_processor\.type "Made-up"'),
-        (
-            "llama3",
-            "post_processor.processors.1.type",
-            "Made-up",
-            r"23 post_processor\.processors\[1\]\.type",
-        ),
-        ("minilm", "model.type", "WordLevel", r'23 model\.type "WordLevel"'),
-        ("gpt2", "model.dropout", 0.1, r"23 model\.dropout"),
-        ("gpt2", "model.type", "Made-up", r'23 model\.type "Made-up"'),
-        ("llama2", "model.end_of_word_suffix", "</w>", r"23 model\.end_of_word_suffix"),
-        ("llama2", "model.continuing_subword_prefix", "##", r"23 model\.continuing_subword_prefix"),
-        ("phi3", "model.merges.0", ["nowhere", "to be found"], r"22 .*merges"),
-        ("phi3", "model.merges.0", "three words here", r"22 .*merges"),
-        ("phi3", "model.unk_token", "<nowhere>", r"22 model\.unk_token"),
-        ("t5", "model.unk_id", 999999, r"22 model\.unk_id"),
-        ("t5", "model.vocab.5", ["text"], r"22 .*vocab"),
-        ("e5", "normalizer.precompiled_charsmap", "AAAA", r"22 normalizer\.precompiled_charsmap"),
-        ("e5", "normalizer.precompiled_charsmap", "?", r"22 normalizer\.precompiled_charsmap"),
-    ],
-)
+@pytest.mark.parametrize(("name", "place", "value", "reason"), REFUSED)
 def test_files_that_are_refused(name, place, value, reason):
     content = json.loads(path(name).read_text(encoding="utf-8"))
     part = content
