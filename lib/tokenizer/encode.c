@@ -85,7 +85,7 @@ static int class_of(uint32_t scalar)
                            (scalar >= 'A' && scalar <= 'Z');
         return alphanumeric || scalar < ' ' || scalar == 0x7F ? LETTER : PUNCTUATION;
     }
-    uint8_t flags = ce_unicode_find(scalar)->flags;
+    uint32_t flags = ce_unicode_find(scalar)->flags;
     return flags & CE_UNICODE_WHITE ? WHITE : flags & CE_UNICODE_PUNCTUATION ? PUNCTUATION : LETTER;
 }
 
