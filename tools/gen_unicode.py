@@ -96,15 +96,14 @@ def isolated(pre_tokenizer) -> set[int]:
 
 def removed(pre_tokenizer) -> set[int]:
     """The scalars that are in no piece."""
-    text = "".join("a" + chr(s) for s in SCALARS)
-    kept = bytearray(len(text))
-    for _, (start, end) in pre_tokenizer.pre_tokenize_str(text):
+    kept = bytearray(len(SCALARS))
+    for _, (start, end) in pre_tokenizer.pre_tokenize_str("".join(map(chr, SCALARS))):
         kept[start:end] = b"1" * (end - start)
-    return {s for i, s in enumerate(SCALARS) if not kept[2 * i + 1]}
+    return {s for s, k in zip(SCALARS, kept, strict=True) if not k}
 
 
 def matches(pattern: str) -> set[int]:
-    return isolated(pre_tokenizers.Split(Regex(pattern), "isolated"))
+    return removed(pre_tokenizers.Split(Regex(pattern), "removed"))
 
 
 def same(*sets: set[int]) -> set[int]:
@@ -310,8 +309,8 @@ def grapheme_classes() -> list[str]:
 
 
 def safe_scalars(sets, forms, ccc, graphemes) -> set[int]:
-    """Letters and numbers between two of which a text can be cut: whatever normal forms and lower case make of
-    them, canonical ordering, composition and grapheme clusters all end there."""
+    """Letters and numbers between two of which a text can be cut: whatever normal forms and lower case make
+    of them, canonical ordering, composition and grapheme clusters all end there."""
     class_of = dict(zip(SCALARS, graphemes, strict=True))
     alone = {"OTHER", "CONSONANT", "LV", "LVT"}
 

@@ -26,7 +26,8 @@ enum ce_grapheme_class {
     CE_GRAPHEME_CONSONANT
 };
 
-/* Bytes of the cluster that starts `text`, which is well-formed UTF-8. `size` is not 0. */
+/* Bytes of the cluster that starts `text`; it ends in front of what is not well-formed, and 0 says that nothing stands in
+ * front of that. `size` is not 0. */
 size_t ce_unicode_grapheme(const char *text, size_t size);
 
 #endif
