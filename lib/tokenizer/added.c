@@ -1,6 +1,7 @@
 #include "tokenizer/added.h"
 
 #include "base/mem.h"
+#include "tokenizer/byte_level.h"
 #include "unicode/unicode.h"
 #include "unicode/utf8.h"
 
@@ -43,6 +44,28 @@ static size_t white_after(const char *text, size_t size, size_t end)
            has(scalar, CE_UNICODE_WHITE))
         end += bytes;
     return end;
+}
+
+static int is_blank(uint32_t scalar)
+{
+    return scalar == CE_BYTE_LEVEL_SPACE || has(scalar, CE_UNICODE_WHITE);
+}
+
+void ce_added_blanks(const char *text, size_t size, size_t *leading, size_t *trailing)
+{
+    uint32_t scalar = 0;
+    size_t bytes, at = 0, end = size;
+    *leading = *trailing = 0;
+    while (at < size && (bytes = ce_utf8_decode(text + at, size - at, &scalar)) > 0 &&
+           is_blank(scalar)) {
+        at += bytes;
+        ++*leading;
+    }
+    while (end > 0 && is_blank(scalar = ce_utf8_last(text, end))) {
+        char ignored[4];
+        end -= ce_utf8_encode(scalar, ignored);
+        ++*trailing;
+    }
 }
 
 int ce_added_find(const ce_added *added, const ce_added_search *search, const char *text,

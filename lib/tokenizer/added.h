@@ -45,6 +45,10 @@ int ce_added_word_at_end(const char *text, size_t size);
 /* Where white space at the end of text[from .. end) begins. */
 size_t ce_added_white_at_end(const char *text, size_t from, size_t end);
 
+/* How many characters of white space the text begins and ends with, the one that stands for a space in byte-level models
+ * included. */
+void ce_added_blanks(const char *text, size_t size, size_t *leading, size_t *trailing);
+
 void ce_added_free(ce_added *added);
 
 #endif

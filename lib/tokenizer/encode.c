@@ -257,29 +257,14 @@ static int split_buffered(encoder *e, int last)
 
 /* ---- Added tokens ------------------------------------------------------------------------- */
 
-static size_t count_white(const char *text, size_t from, size_t end)
-{
-    size_t count = 0;
-    for (size_t i = from; i < end; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return count;
-}
-
-static int add_added(encoder *e, const ce_view *text, const ce_found *found, ce_span span)
+static int add_added(encoder *e, const char *text, const ce_found *found, ce_span span)
 {
     int status = ce_tokens_add(&e->scratch->tokens, found->token->id, span.start, span.end);
     if (status == CE_OK && e->trimmed) {
-        size_t token = found->resume - found->token->size;
-        size_t blank = ce_added_white_at_end(text->data, found->start, found->end);
-        size_t leading = found->start;
-        while (leading < found->end &&
-               ce_added_white_at_end(text->data, found->start, leading + 1) == found->start)
-            leading++;
-        (void)token;
-        status = set_blanks(
-            e, e->scratch->tokens.count - 1,
-            (ce_blanks){count_white(text->data, found->start, leading),
-                        count_white(text->data, blank, found->end)});
+        ce_blanks blanks;
+        ce_added_blanks(text + found->start, found->end - found->start, &blanks.leading,
+                        &blanks.trailing);
+        status = set_blanks(e, e->scratch->tokens.count - 1, blanks);
     }
     if (status == CE_OK)
         status = end_split(e, 1);
@@ -359,7 +344,7 @@ static int search_normalized(encoder *e, int last)
             ce_span span = {0, 0};
             if (e->tracked)
                 span = (ce_span){text.origins[found.start].start, text.origins[found.end - 1].end};
-            status = add_added(e, &text, &found, span);
+            status = add_added(e, text.data, &found, span);
         }
         drop_normalized(e, found.resume);
         e->normalized_from = 0;
@@ -509,8 +494,7 @@ static int encode_text(encoder *e)
         from = end;
         if (!any || status != CE_OK || e->stopped)
             continue;
-        const ce_view text = {e->text, e->size, NULL};
-        status = add_added(e, &text, &found, (ce_span){found.start, found.end});
+        status = add_added(e, e->text, &found, (ce_span){found.start, found.end});
         at = floor = found.end;
         from = found.resume;
         begin_piece(e, 0);

@@ -63,12 +63,29 @@ static int apply_form(ce_normal_form form, ce_normalizing *work, const ce_view *
     return status == CE_OK ? put_changes(in, done, &work->changes, out) : status;
 }
 
+/* Where the last character before `at` begins. */
+static size_t before_last(const ce_view *in, size_t at)
+{
+    while (at > 0 && ((unsigned char)in->data[--at] & 0xC0) == 0x80)
+        ;
+    return at;
+}
+
 static int apply_precompiled(const ce_charsmap *charsmap, ce_normalizing *work, const ce_view *in,
                              ce_text *out)
 {
+    size_t done = ce_charsmap_prefix(charsmap, in->data, in->size);
+    /* What is deleted counts for the character before it. */
+    if (done < in->size)
+        done = before_last(in, done);
+    if (!ce_text_reserve(out, done))
+        return CE_E_NO_MEMORY;
+    copy(in, 0, done, out);
+    if (done == in->size)
+        return CE_OK;
     work->changes.count = 0;
-    int status = ce_charsmap_apply(charsmap, in->data, in->size, &work->changes);
-    return status == CE_OK ? put_changes(in, 0, &work->changes, out) : status;
+    int status = ce_charsmap_apply(charsmap, in->data + done, in->size - done, &work->changes);
+    return status == CE_OK ? put_changes(in, done, &work->changes, out) : status;
 }
 
 static int apply_lowercase(const ce_view *in, ce_text *out)
@@ -252,20 +269,29 @@ static int looks_around(const ce_normalizer *n)
            n->kind == CE_NORMALIZE_STRIP || n->kind == CE_NORMALIZE_PRECOMPILED;
 }
 
-static int is_safe(uint32_t scalar)
+/* Whether a text can be divided between the character and another such one. */
+static int is_steady(uint32_t scalar)
 {
+    if (scalar < 0x80)
+        return scalar > ' ' && scalar < 0x7F;
     return (ce_unicode_find(scalar)->flags & CE_UNICODE_SAFE) != 0;
 }
 
-static int ends_safely(const ce_view *in)
+/* No match of `replace` reaches over the end of a text whose last byte is not in the pattern. */
+static int ends_steadily(const ce_normalizer *n, const ce_view *in)
 {
-    return in->size == 0 || is_safe(ce_utf8_last(in->data, in->size));
+    if (in->size == 0)
+        return 1;
+    if (n->kind == CE_NORMALIZE_REPLACE &&
+        memchr(n->pattern, in->data[in->size - 1], n->pattern_size))
+        return 0;
+    return is_steady(ce_utf8_last(in->data, in->size));
 }
 
 static int apply(const ce_normalizer *n, uint32_t bit, ce_normalizing *work, ce_part *part,
                  const ce_view *in, ce_text *out)
 {
-    if (!part->last && looks_around(n) && !ends_safely(in))
+    if (!part->last && looks_around(n) && !ends_steadily(n, in))
         return CE_UNDECIDED;
     int begun = (part->begun & bit) != 0, first = in->size > 0 && !begun;
     switch (n->kind) {
@@ -324,7 +350,7 @@ int ce_normalize(const ce_normalizer *normalizers, size_t count, ce_normalizing 
 }
 
 /* Whether the character stays one before which a text can be divided, on all of its way. */
-static int begins_safely(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
+static int begins_steadily(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
                          const char *text, size_t size)
 {
     ce_view in = {text, size, NULL};
@@ -333,7 +359,7 @@ static int begins_safely(const ce_normalizer *normalizers, size_t count, ce_norm
         if (in.size == 0)
             return 0;
         ce_utf8_decode(in.data, in.size, &scalar);
-        if (looks_around(&normalizers[i]) && !is_safe(scalar))
+        if (looks_around(&normalizers[i]) && !is_steady(scalar))
             return 0;
         ce_part part = {.text = in, .begun = UINT32_MAX};
         ce_text *to = &work->halves[i & 1];
@@ -357,9 +383,9 @@ size_t ce_normalize_cut(const ce_normalizer *normalizers, size_t count, ce_norma
         if (bytes == 0 || (at + bytes < size &&
                            ce_utf8_decode(text + at + bytes, size - at - bytes, &next) == 0))
             continue;
-        if (is_safe(here) && (next < 0x80 || is_safe(next)) &&
-            is_safe(ce_utf8_last(text, at)) &&
-            begins_safely(normalizers, count, work, text + at, bytes))
+        if (is_steady(here) && (next < 0x80 || is_steady(next)) &&
+            is_steady(ce_utf8_last(text, at)) &&
+            begins_steadily(normalizers, count, work, text + at, bytes))
             return at;
     }
     return from;
@@ -384,15 +410,10 @@ void ce_normalizing_free(ce_normalizing *work)
     ce_free(work->marks);
 }
 
-static size_t text_bytes(const ce_text *text)
-{
-    return text->capacity + text->origin_capacity * sizeof *text->origins;
-}
-
 size_t ce_normalizing_bytes(const ce_normalizing *work)
 {
-    return text_bytes(&work->halves[0]) + text_bytes(&work->halves[1]) +
-           text_bytes(&work->bert[0]) + text_bytes(&work->bert[1]) +
+    return ce_text_bytes(&work->halves[0]) + ce_text_bytes(&work->halves[1]) +
+           ce_text_bytes(&work->bert[0]) + ce_text_bytes(&work->bert[1]) +
            work->changes.capacity * sizeof *work->changes.items +
            work->mark_capacity * sizeof *work->marks;
 }

@@ -25,7 +25,8 @@ static size_t skip(const char *data, size_t at, size_t size, uint32_t flags, int
     while (at < size) {
         size_t bytes;
         uint32_t scalar = char_at(data, at, size, &bytes);
-        if (!(flags_of(scalar) & flags) != none)
+        int has = (flags_of(scalar) & flags) != 0;
+        if (has == none)
             break;
         at += bytes;
     }

@@ -9,6 +9,11 @@ void ce_text_free(ce_text *text)
     *text = (ce_text){0};
 }
 
+size_t ce_text_bytes(const ce_text *text)
+{
+    return text->capacity + text->origin_capacity * sizeof *text->origins;
+}
+
 static int grow_origins(ce_text *text)
 {
     if (text->origin_capacity >= text->capacity)

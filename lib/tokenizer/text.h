@@ -19,6 +19,7 @@ typedef struct ce_text {
 } ce_text;
 
 void ce_text_free(ce_text *text);
+size_t ce_text_bytes(const ce_text *text);
 
 /* Room for `more` bytes behind the size; 0 when out of memory. */
 int ce_text_reserve(ce_text *text, size_t more);
@@ -55,7 +56,7 @@ static inline void ce_text_append(ce_text *text, const char *data, size_t size,
 {
     if (size > 0)
         memcpy(text->data + text->size, data, size);
-    if (text->tracked && size > 0)
+    if (text->tracked && origins && size > 0)
         memcpy(text->origins + text->size, origins, size * sizeof *origins);
     text->size += size;
 }

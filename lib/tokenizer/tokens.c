@@ -9,6 +9,11 @@ void ce_tokens_free(ce_tokens *tokens)
     *tokens = (ce_tokens){0};
 }
 
+size_t ce_tokens_bytes(const ce_tokens *tokens)
+{
+    return tokens->capacity * sizeof *tokens->ids + tokens->span_capacity * sizeof *tokens->spans;
+}
+
 static int grow(void **array, size_t *capacity, size_t need, size_t size)
 {
     if (need <= *capacity)

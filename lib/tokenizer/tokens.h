@@ -12,6 +12,7 @@ typedef struct ce_tokens {
 } ce_tokens;
 
 void ce_tokens_free(ce_tokens *tokens);
+size_t ce_tokens_bytes(const ce_tokens *tokens);
 
 /* Room for `more` tokens; 0 when out of memory. */
 int ce_tokens_reserve(ce_tokens *tokens, size_t more);
