@@ -191,7 +191,7 @@ def main() -> None:
     targets = [load(name) for name in arguments.targets or tokenizer_zoo.ZOO]
     end = time.monotonic() + arguments.seconds
     count = failures = 0
-    for index, target in itertools.product(itertools.count(), targets):
+    for index, target in ((i, target) for i in itertools.count() for target in targets):
         failures += round_of(target, arguments.seed, index)
         count += BATCH
         if time.monotonic() >= end or failures >= 1000:
