@@ -170,8 +170,7 @@ int ce_bert_normalize(const ce_bert_normalizer *bert, ce_normalizing *work, cons
         if (!ce_text_reserve(out, in->size - at + FORM_BYTES))
             return CE_E_NO_MEMORY;
         if (work->mark_count == 0) {
-            size_t copied =
-                copy_ascii(bert, in->data + at, in->size - at, out->data + out->size);
+            size_t copied = copy_ascii(bert, in->data + at, in->size - at, out->data + out->size);
             out->size += copied;
             at += copied;
             if (at == in->size)

@@ -12,13 +12,13 @@ typedef struct ce_merge {
 } ce_merge;
 
 typedef struct ce_bpe {
-    ce_trie vocab; /* of a byte-level model in bytes */
+    ce_trie vocab;    /* of a byte-level model in bytes */
     ce_merge *merges; /* a hash table of 2^bits */
     int bits;
-    int byte_level; /* a word begins as its bytes, not as its characters */
-    int byte_fallback; /* a character that is no token becomes its bytes */
+    int byte_level;     /* a word begins as its bytes, not as its characters */
+    int byte_fallback;  /* a character that is no token becomes its bytes */
     int32_t bytes[256]; /* tokens of single bytes, for both; -1: none */
-    int32_t unk; /* -1: what is no token is left out */
+    int32_t unk;        /* -1: what is no token is left out */
     int fuse_unk;
     int ignore_merges; /* a word that is a token is that token */
 } ce_bpe;

@@ -10,7 +10,7 @@ enum { WINDOW = 1024 };
 struct ce_tokenizer_scratch {
     uint64_t serial; /* of the tokenizer that the cache is for */
     ce_word_cache *cache;
-    ce_tokens tokens; /* of the text, then of its pair */
+    ce_tokens tokens;  /* of the text, then of its pair */
     ce_blanks *blanks; /* of each token, if offsets are trimmed */
     size_t blank_capacity;
     size_t *splits; /* for ce_splits */
@@ -18,10 +18,12 @@ struct ce_tokenizer_scratch {
     ce_tokens result;
     int32_t *type_ids;
     size_t type_capacity;
-    ce_text joined;     /* prompt and text */
-    ce_text source;     /* a part of the text with its origins */
-    ce_text normalized; /* from the last added token on, where they are looked for in normalized text */
-    ce_text piece;      /* what the first pre-tokenizer is to split, from the word that is still open on */
+    ce_text joined; /* prompt and text */
+    ce_text source; /* a part of the text with its origins */
+    ce_text
+        normalized; /* from the last added token on, where they are looked for in normalized text */
+    ce_text
+        piece; /* what the first pre-tokenizer is to split, from the word that is still open on */
     ce_text levels[CE_PRE_TOKENIZERS_MOST];
     ce_normalizing normalizing;
     ce_merging merging;
@@ -34,18 +36,19 @@ typedef struct encoder {
     ce_tokenizer_scratch *scratch;
     const char *text;
     size_t size;
-    size_t first; /* where its tokens begin */
-    size_t limit; /* one token more than this is enough to know */
+    size_t first;       /* where its tokens begin */
+    size_t limit;       /* one token more than this is enough to know */
     size_t whole_limit; /* so many are enough behind a whole split; 0: none */
     int tracked, trimmed;
     int keep_splits;
     int stopped; /* there are enough tokens */
 
     /* The piece between two added tokens. */
-    int starts;            /* it is where the text begins */
+    int starts;                  /* it is where the text begins */
     uint32_t begun, entry_begun; /* of ce_part */
-    size_t tokens_before;  /* tokens when its last split began */
-    size_t normalized_from, normalized_floor; /* in `normalized`: where the search goes on, what is done with */
+    size_t tokens_before;        /* tokens when its last split began */
+    size_t normalized_from,
+        normalized_floor; /* in `normalized`: where the search goes on, what is done with */
     int word_before;
     size_t bad; /* where invalid UTF-8 was found */
 } encoder;
@@ -134,10 +137,10 @@ static int add_tracked(encoder *e, const ce_view *word)
         const ce_post *post = &e->tokenizer->post;
         size_t id = (size_t)tokens->ids[i];
         if (e->trimmed)
-            status = set_blanks(
-                e, i,
-                id < post->blank_count ? (ce_blanks){post->blanks[id][0], post->blanks[id][1]}
-                                       : (ce_blanks){0, 0});
+            status = set_blanks(e, i,
+                                id < post->blank_count
+                                    ? (ce_blanks){post->blanks[id][0], post->blanks[id][1]}
+                                    : (ce_blanks){0, 0});
     }
     return status;
 }

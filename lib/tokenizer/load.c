@@ -118,10 +118,10 @@ static void read_added_token(ce_loader *l)
         token.normalized = !special;
     if (l->json.status == CE_OK && (token.id < 0 || !token.content))
         ce_json_fail(&l->json, "an added token needs an id and a content");
-    ce_added_token *place = token.size > 0 && l->json.status == CE_OK
-                                ? ce_load_append(l, (void **)&added->tokens, &added->count,
-                                                 sizeof *place)
-                                : NULL;
+    ce_added_token *place =
+        token.size > 0 && l->json.status == CE_OK
+            ? ce_load_append(l, (void **)&added->tokens, &added->count, sizeof *place)
+            : NULL;
     if (place)
         *place = token;
     else
@@ -169,8 +169,7 @@ static int normalize_contents(const ce_loader *l, ce_text *contents, size_t *end
         const ce_added_token *token = &t->added.tokens[i];
         ce_part part = {.text = {token->content, token->size, NULL}, .starts = 1, .last = 1};
         if (token->normalized)
-            status =
-                ce_normalize(t->normalizers, t->normalizer_count, &work, &part, contents);
+            status = ce_normalize(t->normalizers, t->normalizer_count, &work, &part, contents);
         ends[i] = contents->size;
     }
     ce_normalizing_free(&work);

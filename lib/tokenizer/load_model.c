@@ -102,8 +102,7 @@ static void read_merges(ce_loader *l)
     l->has_merges = 1;
     ce_json_array(&l->json);
     while (ce_json_element(&l->json)) {
-        ce_merge_entry *m =
-            ce_load_append(l, (void **)&l->merges, &l->merge_count, sizeof *m);
+        ce_merge_entry *m = ce_load_append(l, (void **)&l->merges, &l->merge_count, sizeof *m);
         if (!m)
             return;
         if (ce_json_peek(&l->json) == CE_JSON_STRING)
@@ -295,8 +294,7 @@ static int compile_wordpiece(ce_loader *l, ce_trie_key *keys, ce_error *error)
         const ce_entry *e = &l->entries[i];
         const char *text = ce_load_text(l, e);
         if (e->size > prefix && memcmp(text, l->prefix, prefix) == 0)
-            keys[count++] =
-                (ce_trie_key){text + prefix, e->size - prefix, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){text + prefix, e->size - prefix, e->id, (uint32_t)i};
     }
     status = ce_trie_build(&model->continuation, keys, count, error);
     return status == CE_OK ? find_unk(l, &model->unk, error) : status;
@@ -308,8 +306,9 @@ static int compile_unigram(ce_loader *l, ce_trie_key *keys, ce_error *error)
     if (l->unk_id < 0)
         return ce_fail(error, CE_E_UNSUPPORTED, "model.unk_id null is not supported");
     if ((size_t)l->unk_id >= l->entry_count)
-        return ce_fail(error, CE_E_BAD_MODEL, "model.unk_id is %lld, the vocabulary has %zu entries",
-                       (long long)l->unk_id, l->entry_count);
+        return ce_fail(error, CE_E_BAD_MODEL,
+                       "model.unk_id is %lld, the vocabulary has %zu entries", (long long)l->unk_id,
+                       l->entry_count);
     model->unk = (int32_t)l->unk_id;
     model->byte_fallback = l->byte_fallback;
     find_fallback_bytes(l, model->bytes);
@@ -373,8 +372,7 @@ static size_t collect_bytes(ce_loader *l, ce_trie_key *keys)
         if (size == 1)
             model->bytes[(unsigned char)l->decoded[e->offset]] = e->id;
         if (size > 0)
-            keys[count++] =
-                (ce_trie_key){l->decoded + e->offset, size, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){l->decoded + e->offset, size, e->id, (uint32_t)i};
     }
     return count;
 }
@@ -387,8 +385,7 @@ static size_t collect_chars(ce_loader *l, ce_trie_key *keys)
         const ce_entry *e = &l->entries[i];
         const char *text = ce_load_text(l, e);
         uint32_t scalar;
-        if (e->size > 0 &&
-            (l->ignore_merges || ce_utf8_decode(text, e->size, &scalar) == e->size))
+        if (e->size > 0 && (l->ignore_merges || ce_utf8_decode(text, e->size, &scalar) == e->size))
             keys[count++] = (ce_trie_key){text, e->size, e->id, (uint32_t)i};
     }
     return count;

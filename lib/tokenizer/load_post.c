@@ -1,8 +1,8 @@
 #include "tokenizer/loader.h"
 
 #include "base/mem.h"
-#include "tokenizer/byte_level.h"
 #include "tokenizer/added.h"
+#include "tokenizer/byte_level.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef CE_TOKENIZER_LOADER_H
 #define CE_TOKENIZER_LOADER_H
 
-#include "json/json.h"
 #include "tokenizer/pipeline.h"
+#include "json/json.h"
 
 /* A vocabulary entry; its text lies in the arena, which may move. */
 typedef struct ce_entry {

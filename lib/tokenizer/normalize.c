@@ -58,8 +58,7 @@ static int apply_form(ce_normal_form form, ce_normalizing *work, const ce_view *
     if (done == in->size)
         return CE_OK;
     work->changes.count = 0;
-    int status =
-        ce_unicode_normal_form(form, in->data + done, in->size - done, &work->changes);
+    int status = ce_unicode_normal_form(form, in->data + done, in->size - done, &work->changes);
     return status == CE_OK ? put_changes(in, done, &work->changes, out) : status;
 }
 
@@ -133,7 +132,8 @@ static int is_white(const ce_view *in, size_t at, size_t *bytes)
     return (record_at(in, at, &scalar, bytes)->flags & CE_UNICODE_WHITE) != 0;
 }
 
-static int apply_strip(const ce_normalizer *n, const ce_view *in, int last, int *begun, ce_text *out)
+static int apply_strip(const ce_normalizer *n, const ce_view *in, int last, int *begun,
+                       ce_text *out)
 {
     size_t start = 0, end = in->size, bytes;
     while (n->left && !*begun && start < end && is_white(in, start, &bytes))
@@ -146,8 +146,7 @@ static int apply_strip(const ce_normalizer *n, const ce_view *in, int last, int 
         char ignored[4];
         end -= ce_utf8_encode(scalar, ignored);
     }
-    const ce_view kept = {in->data + start, end - start,
-                          in->origins ? in->origins + start : NULL};
+    const ce_view kept = {in->data + start, end - start, in->origins ? in->origins + start : NULL};
     return copy_all(&kept, out);
 }
 
@@ -265,8 +264,9 @@ static int apply_bert(const ce_bert_normalizer *bert, ce_normalizing *work, cons
 /* Whether what a normalizer makes of a text can depend on the text before and behind. */
 static int looks_around(const ce_normalizer *n)
 {
-    return n->kind == CE_NORMALIZE_BERT || n->kind == CE_NORMALIZE_FORM || n->kind == CE_NORMALIZE_REPLACE ||
-           n->kind == CE_NORMALIZE_STRIP || n->kind == CE_NORMALIZE_PRECOMPILED;
+    return n->kind == CE_NORMALIZE_BERT || n->kind == CE_NORMALIZE_FORM ||
+           n->kind == CE_NORMALIZE_REPLACE || n->kind == CE_NORMALIZE_STRIP ||
+           n->kind == CE_NORMALIZE_PRECOMPILED;
 }
 
 /* Whether a text can be divided between the character and another such one. */
@@ -351,7 +351,7 @@ int ce_normalize(const ce_normalizer *normalizers, size_t count, ce_normalizing 
 
 /* Whether the character stays one before which a text can be divided, on all of its way. */
 static int begins_steadily(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
-                         const char *text, size_t size)
+                           const char *text, size_t size)
 {
     ce_view in = {text, size, NULL};
     for (size_t i = 0; i < count; i++) {
@@ -380,8 +380,8 @@ size_t ce_normalize_cut(const ce_normalizer *normalizers, size_t count, ce_norma
         if (at == size || ((unsigned char)text[at] & 0xC0) == 0x80)
             continue;
         size_t bytes = ce_utf8_decode(text + at, size - at, &here);
-        if (bytes == 0 || (at + bytes < size &&
-                           ce_utf8_decode(text + at + bytes, size - at - bytes, &next) == 0))
+        if (bytes == 0 ||
+            (at + bytes < size && ce_utf8_decode(text + at + bytes, size - at - bytes, &next) == 0))
             continue;
         if (is_steady(here) && (next < 0x80 || is_steady(next)) &&
             is_steady(ce_utf8_last(text, at)) &&

@@ -31,12 +31,12 @@ typedef struct ce_normalizer {
     ce_normalizer_kind kind;
     ce_bert_normalizer bert;
     ce_normal_form form;
-    int left, right;   /* strip */
-    int first_only;    /* prefix: only where the caller's text begins */
-    char *pattern;     /* replace */
+    int left, right; /* strip */
+    int first_only;  /* prefix: only where the caller's text begins */
+    char *pattern;   /* replace */
     size_t pattern_size;
-    int repeated;      /* replace: two or more of the pattern at once */
-    char *content;     /* replace, prepend, prefix */
+    int repeated;  /* replace: two or more of the pattern at once */
+    char *content; /* replace, prepend, prefix */
     size_t content_size;
     ce_charsmap *charsmap; /* precompiled */
 } ce_normalizer;
@@ -58,9 +58,10 @@ size_t ce_normalizing_bytes(const ce_normalizing *work);
 /* A piece of text that comes in parts. */
 typedef struct ce_part {
     ce_view text;
-    int starts;     /* the piece is where the caller's text begins */
-    int last;       /* the piece ends with this part */
-    uint32_t begun; /* in and out, 0 for a new piece: a bit for each normalizer that has seen text of it */
+    int starts; /* the piece is where the caller's text begins */
+    int last;   /* the piece ends with this part */
+    uint32_t
+        begun; /* in and out, 0 for a new piece: a bit for each normalizer that has seen text of it */
 } ce_part;
 
 /* Run the normalizers over the part and append the result to `out`. CE_OK, CE_E_NO_MEMORY, or CE_UNDECIDED: the part

@@ -26,8 +26,8 @@ typedef struct ce_blanks {
 
 typedef struct ce_post {
     ce_template single;
-    ce_template pair;  /* without pieces: the file has none that can be followed */
-    int trim_offsets;  /* white space is no part of a token's offsets */
+    ce_template pair; /* without pieces: the file has none that can be followed */
+    int trim_offsets; /* white space is no part of a token's offsets */
     int add_prefix_space;
     uint8_t (*blanks)[2]; /* of each id of the model, if offsets are trimmed: leading, trailing */
     size_t blank_count;

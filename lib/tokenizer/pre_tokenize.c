@@ -63,6 +63,13 @@ static const struct {
       .digits = 1,
       .other_end = 1,
       .line_breaks = 1}},
+    {ANY_CASE "|" NO_LETTER "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES,
+     {.contractions = 2,
+      .letters = CE_UNICODE_LETTER | CE_UNICODE_COMBINING,
+      .any_before = 1,
+      .digits = 1,
+      .other_end = 1,
+      .line_breaks = 1}},
     {NO_LETTER UPPER "*" LOWER "+" ANY_CASE "?|" NO_LETTER UPPER "+" LOWER "*" ANY_CASE
                      "?|\\p{N}{1,3}|" SYMBOLS "[\\r\\n/]*|" SPACES,
      {.contractions = 3,
@@ -213,7 +220,7 @@ static size_t letters(const ce_scanner *s, reader *r, size_t at)
     if (s->cased)
         return cased_letters(r, at, before);
     size_t end = run(r, before, s->letters, ANY);
-    return end > before ? end : at;
+    return end > before ? end : run(r, at, s->letters, ANY);
 }
 
 static size_t number(const ce_scanner *s, reader *r, size_t at)
@@ -227,7 +234,7 @@ static size_t number(const ce_scanner *s, reader *r, size_t at)
 
 static size_t symbols(const ce_scanner *s, reader *r, size_t at)
 {
-    const uint32_t others = CE_UNICODE_LETTER | CE_UNICODE_NUMBER | CE_UNICODE_WHITE;
+    const uint32_t others = s->letters | CE_UNICODE_NUMBER | CE_UNICODE_WHITE;
     size_t bytes, before = peek(r, at, &bytes) == ' ' ? at + 1 : at;
     size_t end = before;
     while (peek(r, end, &bytes) != END && !(peek_flags(r, end, &bytes) & others))
@@ -424,15 +431,15 @@ static int bert_class(uint32_t scalar)
 
 /* Of ASCII, so that the common case needs no tables of Unicode. */
 static const unsigned char bert_ascii[128] = {
-    ['\t'] = WHITE,       ['\n'] = WHITE,       ['\v'] = WHITE,       ['\f'] = WHITE,
-    ['\r'] = WHITE,       [' '] = WHITE,        ['!'] = PUNCTUATION,  ['"'] = PUNCTUATION,
-    ['#'] = PUNCTUATION,  ['$'] = PUNCTUATION,  ['%'] = PUNCTUATION,  ['&'] = PUNCTUATION,
-    ['\''] = PUNCTUATION, ['('] = PUNCTUATION,  [')'] = PUNCTUATION,  ['*'] = PUNCTUATION,
-    ['+'] = PUNCTUATION,  [','] = PUNCTUATION,  ['-'] = PUNCTUATION,  ['.'] = PUNCTUATION,
-    ['/'] = PUNCTUATION,  [':'] = PUNCTUATION,  [';'] = PUNCTUATION,  ['<'] = PUNCTUATION,
-    ['='] = PUNCTUATION,  ['>'] = PUNCTUATION,  ['?'] = PUNCTUATION,  ['@'] = PUNCTUATION,
-    ['['] = PUNCTUATION,  ['\\'] = PUNCTUATION, [']'] = PUNCTUATION,  ['^'] = PUNCTUATION,
-    ['_'] = PUNCTUATION,  ['`'] = PUNCTUATION,  ['{'] = PUNCTUATION,  ['|'] = PUNCTUATION,
+    ['\t'] = WHITE,       ['\n'] = WHITE,       ['\v'] = WHITE,      ['\f'] = WHITE,
+    ['\r'] = WHITE,       [' '] = WHITE,        ['!'] = PUNCTUATION, ['"'] = PUNCTUATION,
+    ['#'] = PUNCTUATION,  ['$'] = PUNCTUATION,  ['%'] = PUNCTUATION, ['&'] = PUNCTUATION,
+    ['\''] = PUNCTUATION, ['('] = PUNCTUATION,  [')'] = PUNCTUATION, ['*'] = PUNCTUATION,
+    ['+'] = PUNCTUATION,  [','] = PUNCTUATION,  ['-'] = PUNCTUATION, ['.'] = PUNCTUATION,
+    ['/'] = PUNCTUATION,  [':'] = PUNCTUATION,  [';'] = PUNCTUATION, ['<'] = PUNCTUATION,
+    ['='] = PUNCTUATION,  ['>'] = PUNCTUATION,  ['?'] = PUNCTUATION, ['@'] = PUNCTUATION,
+    ['['] = PUNCTUATION,  ['\\'] = PUNCTUATION, [']'] = PUNCTUATION, ['^'] = PUNCTUATION,
+    ['_'] = PUNCTUATION,  ['`'] = PUNCTUATION,  ['{'] = PUNCTUATION, ['|'] = PUNCTUATION,
     ['}'] = PUNCTUATION,  ['~'] = PUNCTUATION,
 };
 

@@ -14,7 +14,7 @@ typedef enum ce_pattern_kind {
     CE_PATTERN_WORDS,   /* \w+|[^\w\s]+ */
     CE_PATTERN_SCANNER, /* a regular expression of the GPT family */
     CE_PATTERN_BERT,    /* white space is removed, punctuation isolated */
-    CE_PATTERN_CUT      /* before a literal that follows something else; a model cannot tell the difference */
+    CE_PATTERN_CUT /* before a literal that follows something else; a model cannot tell the difference */
 } ce_pattern_kind;
 
 /* What a delimiter becomes. */
@@ -29,13 +29,13 @@ typedef enum ce_behavior {
 /* The regular expressions by which byte-level tokenizers split have the same alternatives, in this order, with these
  * differences. */
 typedef struct ce_scanner {
-    int contractions;        /* 's, 't, 're ...: 0 none, 1 in lower case, 2 in any, 3 in any behind a word */
-    uint32_t letters;        /* flags of what a word is made of */
-    int cased;               /* a word is upper-case letters, then lower-case ones */
-    int any_before;          /* before a word may stand any one character but a line break, letter or number, else a space */
-    int digits;              /* of a number: at most so many; 0: any number, and a space before */
-    int other_end;           /* symbols may end in: 0 nothing more, 1 line breaks, 2 line breaks and slashes */
-    int line_breaks;         /* white space up to a line break is a split of its own */
+    int contractions; /* 's, 't, 're ...: 0 none, 1 in lower case, 2 in any, 3 in any behind a word */
+    uint32_t letters; /* flags of what a word is made of */
+    int cased;        /* a word is upper-case letters, then lower-case ones */
+    int any_before; /* before a word may stand any one character but a line break, letter or number, else a space */
+    int digits;    /* of a number: at most so many; 0: any number, and a space before */
+    int other_end; /* symbols may end in: 0 nothing more, 1 line breaks, 2 line breaks and slashes */
+    int line_breaks; /* white space up to a line break is a split of its own */
 } ce_scanner;
 
 enum { CE_LITERAL_MOST = 64 };

@@ -36,8 +36,7 @@ typedef struct ce_view {
 
 static inline ce_view ce_view_of(const ce_text *text, size_t start, size_t end)
 {
-    return (ce_view){text->data + start, end - start,
-                     text->tracked ? text->origins + start : NULL};
+    return (ce_view){text->data + start, end - start, text->tracked ? text->origins + start : NULL};
 }
 
 /* ---- Where there is room --------------------------------------------------------------------- */

@@ -54,7 +54,8 @@ typedef struct ce_span {
 typedef struct ce_encoding {
     const int32_t *ids;
     const int32_t *type_ids; /* of a pair, else NULL: all are 0 */
-    const ce_span *offsets;  /* where asked for: the bytes of the text (or the pair) that gave the token; what is
+    const ce_span *
+        offsets; /* where asked for: the bytes of the text (or the pair) that gave the token; what is
                                 of the prompt, or of no text, has {0, 0} */
     size_t count;
     int truncated;

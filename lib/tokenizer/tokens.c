@@ -31,6 +31,6 @@ int ce_tokens_reserve(ce_tokens *tokens, size_t more)
 {
     size_t need = tokens->count + more;
     return grow((void **)&tokens->ids, &tokens->capacity, need, sizeof *tokens->ids) &&
-           (!tokens->tracked || grow((void **)&tokens->spans, &tokens->span_capacity, need,
-                                     sizeof *tokens->spans));
+           (!tokens->tracked ||
+            grow((void **)&tokens->spans, &tokens->span_capacity, need, sizeof *tokens->spans));
 }
