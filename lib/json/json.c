@@ -4,6 +4,7 @@
 #include "unicode/utf8.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void ce_json_open(ce_json *json, const char *data, size_t size, ce_error *error)
@@ -358,6 +359,69 @@ int64_t ce_json_integer(ce_json *json, int64_t min, int64_t max)
         return min;
     }
     return result;
+}
+
+/* 10 to the power of `exponent`, which is not negative and at most 308. */
+static double power_of_ten(int exponent)
+{
+    static const double exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    if ((size_t)exponent < sizeof exact / sizeof exact[0])
+        return exact[exponent];
+    char text[8];
+    snprintf(text, sizeof text, "1e%d", exponent);
+    return strtod(text, NULL);
+}
+
+static double scale(double value, long exponent)
+{
+    enum { MOST = 308 };
+    for (; exponent < -MOST && value != 0; exponent += MOST)
+        value /= power_of_ten(MOST);
+    if (value == 0)
+        return 0;
+    return exponent < 0 ? value / power_of_ten((int)-exponent)
+                        : value * power_of_ten((int)exponent);
+}
+
+double ce_json_number(ce_json *json)
+{
+    if (!expect(json, CE_JSON_NUMBER))
+        return 0;
+    const char *start = json->at;
+    scan_number(json);
+    if (json->status != CE_OK)
+        return 0;
+    uint64_t digits = 0;
+    long exponent = 0;
+    int full = 0, fraction = 0;
+    const char *c = start + (*start == '-');
+    for (; c < json->at && *c != 'e' && *c != 'E'; c++) {
+        if (*c == '.') {
+            fraction = 1;
+            continue;
+        }
+        uint64_t digit = (uint64_t)(*c - '0');
+        full |= digits > (UINT64_MAX - digit) / 10;
+        if (!full)
+            digits = digits * 10 + digit;
+        exponent += full && !fraction; /* more digits are left out */
+        exponent -= !full && fraction;
+    }
+    if (c < json->at) {
+        int negative = c[1] == '-';
+        long given = 0;
+        for (c += 1 + (c[1] == '-' || c[1] == '+'); c < json->at; c++)
+            given = given < 100000 ? given * 10 + (*c - '0') : given;
+        exponent += negative ? -given : given;
+    }
+    if (exponent > 308 && digits != 0) {
+        ce_json_fail(json, "%.*s is too large", (int)(json->at - start), start);
+        return 0;
+    }
+    double value = scale((double)digits, digits ? exponent : 0);
+    return *start == '-' ? -value : value;
 }
 
 static int word(ce_json *json, const char *text)

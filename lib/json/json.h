@@ -66,6 +66,10 @@ int ce_json_element(ce_json *json); /* 0: the array has ended */
 
 ce_json_text ce_json_string(ce_json *json);
 int64_t ce_json_integer(ce_json *json, int64_t min, int64_t max);
+
+/* As the reference for tokenizer.json reads it, which is not always the nearest double: all digits as one integer, then
+ * one multiplication or division. */
+double ce_json_number(ce_json *json);
 int ce_json_boolean(ce_json *json);
 void ce_json_null(ce_json *json);
 void ce_json_skip(ce_json *json);

@@ -1,391 +1,750 @@
 #include "tokenizer/pipeline.h"
+#include "tokenizer/word_cache.h"
 
 #include "base/mem.h"
-#include "unicode/unicode.h"
 #include "unicode/utf8.h"
 
-#include <string.h>
-
-/* Bytes of text that are normalized at a time: so much is read beyond the limit of tokens at most. */
-enum { CHUNK = 512 };
+/* Bytes of text that are looked at in one go: so much is read beyond the limit of tokens at most. */
+enum { WINDOW = 1024 };
 
 struct ce_tokenizer_scratch {
-    int32_t *ids;
-    size_t id_capacity;
-    ce_buffer joined;     /* prompt and text */
-    ce_buffer normalized; /* from the word that is still open on */
+    uint64_t serial; /* of the tokenizer that the cache is for */
+    ce_word_cache *cache;
+    ce_tokens tokens;  /* of the text, then of its pair */
+    ce_blanks *blanks; /* of each token, if offsets are trimmed */
+    size_t blank_capacity;
+    size_t *splits; /* for ce_splits */
+    size_t split_count, split_capacity;
+    ce_tokens result;
+    int32_t *type_ids;
+    size_t type_capacity;
+    ce_text joined; /* prompt and text */
+    ce_text source; /* a part of the text with its origins */
+    ce_text
+        normalized; /* from the last added token on, where they are looked for in normalized text */
+    ce_text
+        piece; /* what the first pre-tokenizer is to split, from the word that is still open on */
+    ce_text levels[CE_PRE_TOKENIZERS_MOST];
     ce_normalizing normalizing;
+    ce_merging merging;
+    ce_lattice lattice;
 };
 
+/* One text on its way. */
 typedef struct encoder {
     const ce_tokenizer *tokenizer;
     ce_tokenizer_scratch *scratch;
-    size_t count;      /* ids so far, those before the text included */
-    size_t limit;      /* one id more than this is enough to know */
-    size_t scanned;    /* of `normalized`: looked at, the open word included */
-    size_t word_chars; /* of the open word; its bytes are the first ones, unless it is too long */
-    int too_long;      /* the open word has more characters than a word may have */
-    size_t bad;        /* where invalid UTF-8 was found */
+    const char *text;
+    size_t size;
+    size_t first;       /* where its tokens begin */
+    size_t limit;       /* one token more than this is enough to know */
+    size_t whole_limit; /* so many are enough behind a whole split; 0: none */
+    int tracked, trimmed;
+    int keep_splits;
+    int stopped; /* there are enough tokens */
+
+    /* The piece between two added tokens. */
+    int starts;                  /* it is where the text begins */
+    uint32_t begun, entry_begun; /* of ce_part */
+    size_t tokens_before;        /* tokens when its last split began */
+    size_t normalized_from,
+        normalized_floor; /* in `normalized`: where the search goes on, what is done with */
+    int word_before;
+    size_t bad; /* where invalid UTF-8 was found */
 } encoder;
 
-static int full(const encoder *e)
+/* ---- Tokens ------------------------------------------------------------------------------- */
+
+static size_t token_count(const encoder *e)
 {
-    return e->count > e->limit;
+    return e->scratch->tokens.count - e->first;
 }
 
-static int add_id(encoder *e, int32_t id)
+static int set_blanks(encoder *e, size_t token, ce_blanks blanks)
 {
     ce_tokenizer_scratch *scratch = e->scratch;
-    if (e->count == scratch->id_capacity) {
-        size_t capacity = scratch->id_capacity ? 2 * scratch->id_capacity : 512;
-        int32_t *ids = ce_reallocarray(scratch->ids, capacity, sizeof *ids);
-        if (!ids)
+    if (token >= scratch->blank_capacity) {
+        size_t capacity = 2 * token + 64;
+        ce_blanks *grown = ce_reallocarray(scratch->blanks, capacity, sizeof *grown);
+        if (!grown)
             return CE_E_NO_MEMORY;
-        scratch->ids = ids;
-        scratch->id_capacity = capacity;
+        scratch->blanks = grown;
+        scratch->blank_capacity = capacity;
     }
-    scratch->ids[e->count++] = id;
+    scratch->blanks[token] = blanks;
     return CE_OK;
 }
 
-/* ---- WordPiece ---------------------------------------------------------------------------- */
-
-/* Greedy: the longest entry that begins the word, then the longest that continue it; one unknown token if that fails. */
-static int add_word(encoder *e, const char *word, size_t size)
+/* The reference stops behind a whole split that reaches the limit. How many tokens it has by then decides which of two
+ * texts it takes for the longer one, so splits are counted as it does: an added token is no end. */
+static int end_split(encoder *e, int added)
 {
-    const ce_wordpiece *model = &e->tokenizer->model;
-    size_t before = e->count;
-    const ce_trie *trie = &model->first;
-    for (size_t at = 0; at < size && !e->too_long;) {
-        int32_t id;
-        size_t matched = ce_trie_longest(trie, word + at, size - at, &id);
-        if (matched == 0) {
-            e->count = before;
-            return add_id(e, model->unk);
-        }
-        int status = add_id(e, id);
-        if (status != CE_OK)
-            return status;
-        at += matched;
-        trie = &model->continuation;
+    ce_tokenizer_scratch *scratch = e->scratch;
+    if (e->whole_limit && !added && token_count(e) >= e->whole_limit)
+        e->stopped = 1;
+    if (!e->keep_splits)
+        return CE_OK;
+    if (scratch->split_count == scratch->split_capacity) {
+        size_t capacity = 2 * scratch->split_capacity + 64;
+        size_t *grown = ce_reallocarray(scratch->splits, capacity, sizeof *grown);
+        if (!grown)
+            return CE_E_NO_MEMORY;
+        scratch->splits = grown;
+        scratch->split_capacity = capacity;
     }
-    return e->too_long ? add_id(e, model->unk) : CE_OK;
+    scratch->splits[scratch->split_count++] =
+        (scratch->tokens.count - e->tokens_before) << 1 | (size_t)added;
+    e->tokens_before = scratch->tokens.count;
+    return CE_OK;
 }
 
-/* ---- BertPreTokenizer --------------------------------------------------------------------- */
-
-enum { LETTER, WHITE, PUNCTUATION };
-
-static int class_of(uint32_t scalar)
+/* From the last split on, as the reference does where it cuts on the left. */
+static size_t count_from_right(const ce_tokenizer_scratch *scratch, size_t first_split,
+                               size_t enough)
 {
-    if (scalar < 0x80) {
-        if (scalar == ' ' || (scalar >= '\t' && scalar <= '\r'))
-            return WHITE;
-        int alphanumeric = (scalar >= '0' && scalar <= '9') || (scalar >= 'a' && scalar <= 'z') ||
-                           (scalar >= 'A' && scalar <= 'Z');
-        return alphanumeric || scalar < ' ' || scalar == 0x7F ? LETTER : PUNCTUATION;
+    size_t count = 0;
+    for (size_t i = scratch->split_count; i > first_split; i--) {
+        size_t split = scratch->splits[i - 1];
+        count += split >> 1;
+        if (!(split & 1) && count >= enough)
+            break;
     }
-    uint8_t flags = ce_unicode_find(scalar)->flags;
-    return flags & CE_UNICODE_WHITE ? WHITE : flags & CE_UNICODE_PUNCTUATION ? PUNCTUATION : LETTER;
+    return count;
 }
 
-static int end_word(encoder *e, const char *word, size_t size)
+static int run_model(encoder *e, const char *word, size_t size)
 {
-    int status = e->word_chars > 0 ? add_word(e, word, size) : CE_OK;
-    e->word_chars = 0;
-    e->too_long = 0;
+    const ce_tokenizer *t = e->tokenizer;
+    ce_tokenizer_scratch *scratch = e->scratch;
+    switch (t->model) {
+    case CE_MODEL_WORDPIECE:
+        return ce_wordpiece_add(&t->wordpiece, word, size, &scratch->tokens);
+    case CE_MODEL_BPE:
+        return ce_bpe_add(&t->bpe, &scratch->merging, word, size, &scratch->tokens);
+    default:
+        return ce_unigram_add(&t->unigram, &scratch->lattice, word, size, &scratch->tokens);
+    }
+}
+
+static int add_tracked(encoder *e, const ce_view *word)
+{
+    ce_tokens *tokens = &e->scratch->tokens;
+    size_t before = tokens->count;
+    int status = run_model(e, word->data, word->size);
+    for (size_t i = before; i < tokens->count && status == CE_OK; i++) {
+        ce_span *span = &tokens->spans[i];
+        *span = (ce_span){word->origins[span->start].start, word->origins[span->end - 1].end};
+        const ce_post *post = &e->tokenizer->post;
+        size_t id = (size_t)tokens->ids[i];
+        if (e->trimmed)
+            status = set_blanks(e, i,
+                                id < post->blank_count
+                                    ? (ce_blanks){post->blanks[id][0], post->blanks[id][1]}
+                                    : (ce_blanks){0, 0});
+    }
     return status;
 }
 
-/* Split data[at .. size) into words and punctuation. `*word` is where the open word begins. */
-static int split(encoder *e, const char *data, size_t at, size_t size, size_t *word)
+static int add_cached(encoder *e, const ce_view *word, size_t readable)
 {
+    ce_tokens *tokens = &e->scratch->tokens;
+    ce_word_key key = ce_word_key_of(word->data, word->size, readable);
+    ce_word_slot *slot = ce_word_slot_of(e->scratch->cache, &key);
+    if (ce_word_slot_has(slot, &key, word->size)) {
+        if (!ce_tokens_reserve(tokens, CE_WORD_IDS))
+            return CE_E_NO_MEMORY;
+        memcpy(tokens->ids + tokens->count, slot->ids, sizeof slot->ids);
+        tokens->count += slot->count;
+        return CE_OK;
+    }
+    size_t before = tokens->count;
+    int status = run_model(e, word->data, word->size);
+    size_t count = tokens->count - before;
+    if (status == CE_OK && count <= CE_WORD_IDS) {
+        memcpy(slot->key, key.parts, sizeof slot->key);
+        memcpy(slot->ids, tokens->ids + before, count * sizeof *slot->ids);
+        slot->size = (uint8_t)word->size;
+        slot->count = (uint8_t)count;
+    }
+    return status;
+}
+
+/* `readable` bytes can be read from the word's beginning on. */
+static int add_word(encoder *e, const ce_view *word, size_t readable)
+{
+    int status;
+    if (e->tracked)
+        status = add_tracked(e, word);
+    else if (word->size <= CE_WORD_MOST)
+        status = add_cached(e, word, readable);
+    else
+        status = run_model(e, word->data, word->size);
+    if (token_count(e) > e->limit)
+        e->stopped = 1;
+    return status;
+}
+
+/* ---- Pre-tokenizers ----------------------------------------------------------------------- */
+
+static int split_words(encoder *e, size_t level, ce_view text, size_t readable, int more,
+                       size_t *done);
+
+static int split_whole(encoder *e, size_t level, const ce_view *word, size_t readable)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    if (word->size == 0)
+        return CE_OK;
+    size_t done;
+    if (level == t->pre_tokenizer_count) {
+        int status = add_word(e, word, readable);
+        int is_split = level == 0 || t->pre_tokenizers[level - 1].kind != CE_PATTERN_CUT;
+        return status == CE_OK && is_split ? end_split(e, 0) : status;
+    }
+    const ce_pre_tokenizer *pre = &t->pre_tokenizers[level];
+    if (level == 0 || pre->entry_count == 0)
+        return split_words(e, level, *word, readable, 0, &done);
+    ce_text *copy = &e->scratch->levels[level];
+    ce_part part = {.text = *word, .last = 1};
+    copy->size = 0;
+    copy->tracked = e->tracked;
+    int status =
+        ce_normalize(pre->entries, pre->entry_count, &e->scratch->normalizing, &part, copy);
+    if (status != CE_OK)
+        return status;
+    return split_words(e, level, ce_view_of(copy, 0, copy->size), copy->capacity, 0, &done);
+}
+
+/* Split the text and add its words; with `more` text to come only those that this cannot change. `*done`: bytes that
+ * need not be given again. */
+static int split_words(encoder *e, size_t level, ce_view text, size_t readable, int more,
+                       size_t *done)
+{
+    const ce_pre_tokenizer *pre = &e->tokenizer->pre_tokenizers[level];
+    size_t at = 0, start, end;
     int status = CE_OK;
-    while (at < size && status == CE_OK && !full(e)) {
-        uint32_t scalar = 0;
-        size_t bytes = ce_utf8_decode(data + at, size - at, &scalar);
-        int class = class_of(scalar);
-        if (class == LETTER) {
-            if (e->word_chars == 0)
-                *word = at;
-            if (++e->word_chars > e->tokenizer->model.max_chars)
-                e->too_long = 1;
-        } else {
-            status = end_word(e, data + *word, at - *word);
-            if (class == PUNCTUATION && status == CE_OK && !full(e))
-                status = add_word(e, data + at, bytes);
-        }
-        at += bytes;
+    while (status == CE_OK && !e->stopped &&
+           ce_pre_tokenize(pre, text.data, text.size, more, &at, &start, &end)) {
+        const ce_view word = {text.data + start, end - start,
+                              text.origins ? text.origins + start : NULL};
+        status = split_whole(e, level + 1, &word, readable - start);
     }
+    *done = at;
     return status;
 }
 
-/* Take in what was normalized since the last time, and keep the bytes of the open word alone. */
-static int split_new(encoder *e)
+/* The first pre-tokenizer's text: what there is of it, or all. */
+static int split_piece(encoder *e, const ce_view *text, size_t readable, int last, size_t *done)
 {
-    ce_buffer *buffer = &e->scratch->normalized;
-    size_t word = 0;
-    int status = split(e, buffer->data, e->scanned, buffer->size, &word);
-    size_t kept = e->word_chars > 0 && !e->too_long ? buffer->size - word : 0;
-    memmove(buffer->data, buffer->data + word, kept);
-    buffer->size = e->scanned = kept;
+    const ce_tokenizer *t = e->tokenizer;
+    int status = CE_OK;
+    *done = 0;
+    if (t->pre_tokenizer_count > 0)
+        status = split_words(e, 0, *text, readable, !last, done);
+    else if (last)
+        status = split_whole(e, 0, text, readable);
+    if (status == CE_OK && last && t->pre_tokenizer_count > 0 &&
+        t->pre_tokenizers[t->pre_tokenizer_count - 1].kind == CE_PATTERN_CUT)
+        status = end_split(e, 0);
     return status;
 }
 
-/* A boundary: the end of the text, or an added token. */
-static int end_segment(encoder *e)
+static int split_buffered(encoder *e, int last)
 {
-    ce_buffer *buffer = &e->scratch->normalized;
-    int status = ce_normalize_end(&e->scratch->normalizing, buffer);
-    if (status == CE_OK && buffer->size > e->scanned)
-        status = split_new(e);
-    if (status == CE_OK)
-        status = end_word(e, buffer->data, buffer->size);
-    buffer->size = e->scanned = 0;
+    ce_text *piece = &e->scratch->piece;
+    size_t done;
+    const ce_view text = ce_view_of(piece, 0, piece->size);
+    int status = split_piece(e, &text, piece->capacity, last, &done);
+    ce_text_drop(piece, last ? piece->size : done);
     return status;
 }
 
 /* ---- Added tokens ------------------------------------------------------------------------- */
 
-typedef struct match {
-    size_t start, end; /* of the token with the white space that it swallows */
-    size_t resume;     /* where the search goes on: behind the token itself */
-    const ce_added_token *token;
-} match;
-
-static int has(uint32_t scalar, uint8_t flag)
+static int add_added(encoder *e, const char *text, const ce_found *found, ce_span span)
 {
-    return (ce_unicode_find(scalar)->flags & flag) != 0;
-}
-
-static int stands_alone(const char *text, size_t size, size_t start, size_t end)
-{
-    uint32_t next;
-    if (start > 0 && has(ce_utf8_last(text, start), CE_UNICODE_WORD))
-        return 0;
-    return end == size || ce_utf8_decode(text + end, size - end, &next) == 0 ||
-           !has(next, CE_UNICODE_WORD);
-}
-
-static size_t white_before(const char *text, size_t start)
-{
-    while (start > 0) {
-        uint32_t scalar = ce_utf8_last(text, start);
-        char ignored[4];
-        if (!has(scalar, CE_UNICODE_WHITE))
-            break;
-        start -= ce_utf8_encode(scalar, ignored);
+    int status = ce_tokens_add(&e->scratch->tokens, found->token->id, span.start, span.end);
+    if (status == CE_OK && e->trimmed) {
+        ce_blanks blanks;
+        ce_added_blanks(text + found->start, found->end - found->start, &blanks.leading,
+                        &blanks.trailing);
+        status = set_blanks(e, e->scratch->tokens.count - 1, blanks);
     }
-    return start;
-}
-
-static size_t white_after(const char *text, size_t size, size_t end)
-{
-    uint32_t scalar;
-    size_t bytes;
-    while (end < size && (bytes = ce_utf8_decode(text + end, size - end, &scalar)) > 0 &&
-           has(scalar, CE_UNICODE_WHITE))
-        end += bytes;
-    return end;
-}
-
-/* The first added token that starts in text[from .. to); text before `from` belongs to what came earlier. */
-static int find_added(const encoder *e, int normalized, const char *text, size_t size, size_t from,
-                      size_t to, size_t floor, match *found)
-{
-    const ce_added *added = &e->tokenizer->added;
-    const ce_trie *trie = normalized ? &added->normalized : &added->raw;
-    const unsigned char *starts = normalized ? added->starts_normalized : added->starts_raw;
-    for (size_t at = from; at < to;) {
-        int32_t index;
-        size_t length = starts[(unsigned char)text[at]]
-                            ? ce_trie_longest(trie, text + at, size - at, &index)
-                            : 0;
-        if (length == 0) {
-            at++;
-            continue;
-        }
-        const ce_added_token *token = &added->tokens[index];
-        size_t end = at + length;
-        if (token->single_word && !stands_alone(text, size, at, end)) {
-            at = end;
-            continue;
-        }
-        size_t start = token->lstrip ? white_before(text, at) : at;
-        found->start = start > floor ? start : floor;
-        found->resume = end;
-        found->end = token->rstrip ? white_after(text, size, end) : end;
-        found->token = token;
-        return 1;
-    }
-    return 0;
-}
-
-static int normalize_piece(encoder *e, const char *text, size_t size)
-{
-    return ce_normalize(&e->tokenizer->normalizer, &e->scratch->normalizing, text, size,
-                        &e->scratch->normalized, &e->bad);
-}
-
-/* Tokens that are looked for in normalized text: the segment is normalized whole, and its pieces are split. */
-static int encode_normalized_tokens(encoder *e, const char *text, size_t size)
-{
-    ce_buffer *buffer = &e->scratch->normalized;
-    int status = normalize_piece(e, text, size);
     if (status == CE_OK)
-        status = ce_normalize_end(&e->scratch->normalizing, buffer);
-    size_t done = 0, from = 0, word = 0;
-    while (status == CE_OK && !full(e)) {
-        match found;
-        int any = find_added(e, 1, buffer->data, buffer->size, from, buffer->size, done, &found);
-        size_t until = any ? found.start : buffer->size;
-        if (until > done)
-            status = split(e, buffer->data, done, until, &word);
-        if (status == CE_OK)
-            status = end_word(e, buffer->data + word, until > word ? until - word : 0);
-        if (!any)
-            break;
-        if (status == CE_OK && !full(e))
-            status = add_id(e, found.token->id);
-        done = found.end;
-        from = found.resume;
-    }
-    buffer->size = 0;
+        status = end_split(e, 1);
+    if (token_count(e) > e->limit)
+        e->stopped = 1;
     return status;
 }
 
-/* A stretch of text without raw added tokens. */
-static int encode_stretch(encoder *e, const char *text, size_t size)
+static void begin_piece(encoder *e, int starts)
 {
-    int status = normalize_piece(e, text, size);
-    return status == CE_OK ? split_new(e) : status;
+    ce_tokenizer_scratch *scratch = e->scratch;
+    e->starts = starts;
+    e->begun = e->entry_begun = 0;
+    e->normalized_from = e->normalized_floor = 0;
+    e->word_before = 0;
+    scratch->piece.size = scratch->normalized.size = 0;
+    scratch->piece.tracked = scratch->normalized.tracked = scratch->source.tracked = e->tracked;
 }
 
-/* The end of a chunk that starts at `at`, moved to the end of a character. */
-static size_t chunk_end(const char *text, size_t size, size_t at)
+/* ---- Added tokens in normalized text ---------------------------------------------------------- */
+
+/* normalized[floor .. end) holds no added token: hand it to the pre-tokenizers. */
+static int release(encoder *e, size_t end, int last)
 {
-    size_t end = size - at > CHUNK ? at + CHUNK : size;
-    while (end < size && ((unsigned char)text[end] & 0xC0) == 0x80 && end - at < CHUNK + 4)
+    const ce_tokenizer *t = e->tokenizer;
+    ce_text *normalized = &e->scratch->normalized;
+    ce_part part = {.text = ce_view_of(normalized, e->normalized_floor, end),
+                    .last = last,
+                    .begun = e->entry_begun};
+    int status = ce_normalize(t->normalizers + t->normalizer_count, t->entry_count,
+                              &e->scratch->normalizing, &part, &e->scratch->piece);
+    e->entry_begun = part.begun;
+    if (status == CE_OK)
+        status = split_buffered(e, last);
+    return status;
+}
+
+static void drop_normalized(encoder *e, size_t bytes)
+{
+    ce_text *normalized = &e->scratch->normalized;
+    if (bytes > 0)
+        e->word_before = ce_added_word_at_end(normalized->data, bytes);
+    ce_text_drop(normalized, bytes);
+}
+
+/* What has been normalized so far, or all of the piece. */
+static int search_normalized(encoder *e, int last)
+{
+    const ce_added *added = &e->tokenizer->added;
+    ce_text *normalized = &e->scratch->normalized;
+    int status = CE_OK;
+    while (status == CE_OK && !e->stopped) {
+        /* A token that begins further behind may be longer than what there is, and is looked around. */
+        size_t margin = last ? 0 : added->normalized.longest + 4;
+        size_t to = normalized->size > margin ? normalized->size - margin : 0;
+        ce_found found;
+        if (!ce_added_find(added, &added->normalized, normalized->data, normalized->size,
+                           e->normalized_from, to, e->normalized_floor, e->word_before, &found)) {
+            if (!last && added->normalized.any_lstrip)
+                to = ce_added_white_at_end(normalized->data, e->normalized_floor, to);
+            while (to < normalized->size && ((unsigned char)normalized->data[to] & 0xC0) == 0x80)
+                to--;
+            if (!last && to <= e->normalized_floor)
+                return CE_OK;
+            status = release(e, last ? normalized->size : to, last);
+            if (status == CE_UNDECIDED)
+                return CE_OK;
+            drop_normalized(e, to);
+            e->normalized_from = e->normalized_floor = 0;
+            return status;
+        }
+        if (!last && found.end == normalized->size)
+            return CE_OK;
+        status = release(e, found.start, 1);
+        const ce_view text = ce_view_of(normalized, 0, normalized->size);
+        if (status == CE_OK && !e->stopped) {
+            ce_span span = {0, 0};
+            if (e->tracked)
+                span = (ce_span){text.origins[found.start].start, text.origins[found.end - 1].end};
+            status = add_added(e, text.data, &found, span);
+        }
+        drop_normalized(e, found.resume);
+        e->normalized_from = 0;
+        e->normalized_floor = found.end - found.resume;
+        e->entry_begun = 0;
+    }
+    return status;
+}
+
+/* ---- Raw text ----------------------------------------------------------------------------- */
+
+/* The raw text[from .. to) with its origins. */
+static int load_source(encoder *e, size_t from, size_t to)
+{
+    ce_text *source = &e->scratch->source;
+    source->size = 0;
+    if (!ce_text_reserve(source, to - from))
+        return CE_E_NO_MEMORY;
+    for (size_t at = from; at < to;) {
+        uint32_t scalar;
+        size_t bytes = ce_utf8_decode(e->text + at, to - at, &scalar);
+        ce_text_put(source, scalar, (ce_span){at, at + bytes});
+        at += bytes;
+    }
+    return CE_OK;
+}
+
+/* Nothing is done to the text before it is split, so it can be split where it lies. */
+static int splits_in_place(const encoder *e)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    return t->normalizer_count + t->entry_count + t->added.normalized.count == 0 && !e->tracked;
+}
+
+static int normalize(encoder *e, size_t from, size_t to, int last)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    int search = t->added.normalized.count > 0;
+    size_t count = t->normalizer_count + (search ? 0 : t->entry_count);
+    ce_part part = {.text = {e->text + from, to - from, NULL},
+                    .starts = e->starts,
+                    .last = last,
+                    .begun = e->begun};
+    if (e->tracked) {
+        int status = load_source(e, from, to);
+        if (status != CE_OK)
+            return status;
+        part.text = ce_view_of(&e->scratch->source, 0, e->scratch->source.size);
+    }
+    int status = ce_normalize(t->normalizers, count, &e->scratch->normalizing, &part,
+                              search ? &e->scratch->normalized : &e->scratch->piece);
+    e->begun = part.begun;
+    return status;
+}
+
+/* Take in text[*at .. until), which holds no raw added token, as far as that can be done before the rest is known; with
+ * `last` all of it, and the piece ends there. */
+static int take_in(encoder *e, size_t *at, size_t until, int last)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    size_t cut = until;
+    if (splits_in_place(e)) {
+        if (!last && t->added.raw.any_lstrip)
+            cut = ce_added_white_at_end(e->text, *at, until);
+        const ce_view text = {e->text + *at, cut - *at, NULL};
+        size_t done;
+        int status = split_piece(e, &text, e->size - *at, last, &done);
+        *at = last ? until : *at + done;
+        return status;
+    }
+    if (!last)
+        cut = ce_normalize_cut(t->normalizers, t->normalizer_count + t->entry_count,
+                               &e->scratch->normalizing, e->text, *at, until, e->size);
+    if (cut == *at && !last)
+        return CE_OK;
+    int status = normalize(e, *at, cut, last);
+    if (status == CE_UNDECIDED)
+        return CE_OK;
+    *at = cut;
+    if (status != CE_OK)
+        return status;
+    return t->added.normalized.count > 0 ? search_normalized(e, last) : split_buffered(e, last);
+}
+
+/* Text that has been read but waits for more. */
+static size_t pending(const encoder *e, size_t at, size_t end)
+{
+    return end - at + e->scratch->piece.size + e->scratch->normalized.size;
+}
+
+/* The end of the window that starts at `at`, moved to the end of a character. */
+static size_t window_end(const encoder *e, size_t at, size_t window)
+{
+    size_t end = e->size - at > window ? at + window : e->size;
+    while (end < e->size && ((unsigned char)e->text[end] & 0xC0) == 0x80 && end - at < window + 4)
         end++;
     return end;
 }
 
-static int encode_text(encoder *e, const char *text, size_t size)
+/* Behind what is well-formed from `at` on. */
+static size_t check_utf8(const char *text, size_t at, size_t end)
 {
-    int whole_segments = e->tokenizer->added.any_normalized;
-    size_t at = 0, from = 0;
-    int status = CE_OK;
-    while (at < size && status == CE_OK && !full(e)) {
-        size_t end = whole_segments ? size : chunk_end(text, size, at);
-        match found;
-        int any = from < end && find_added(e, 0, text, size, from, end, at, &found);
-        size_t until = any ? found.start : end;
-        if (until > at) {
-            status = whole_segments ? encode_normalized_tokens(e, text + at, until - at)
-                                    : encode_stretch(e, text + at, until - at);
-            if (status == CE_E_INVALID_UTF8)
-                e->bad += at;
+    while (at < end) {
+        uint64_t eight;
+        if (end - at >= sizeof eight) {
+            memcpy(&eight, text + at, sizeof eight);
+            if (!(eight & 0x8080808080808080u)) {
+                at += sizeof eight;
+                continue;
+            }
         }
-        at = until;
-        if (from < at)
-            from = at;
-        if (any && status == CE_OK) {
-            status = end_segment(e);
-            if (status == CE_OK && !full(e))
-                status = add_id(e, found.token->id);
-            at = found.end;
-            from = found.resume;
-        }
+        uint32_t scalar;
+        size_t bytes = ce_utf8_decode(text + at, end - at, &scalar);
+        if (bytes == 0)
+            break;
+        at += bytes;
     }
-    return status == CE_OK && !full(e) ? end_segment(e) : status;
+    return at;
+}
+
+static int encode_text(encoder *e)
+{
+    const ce_added *added = &e->tokenizer->added;
+    size_t at = 0, end = 0, from = 0, floor = 0;
+    int status = CE_OK;
+    begin_piece(e, 1);
+    while (status == CE_OK && !e->stopped && at < e->size) {
+        if (from >= end) {
+            size_t waiting = pending(e, at, end), checked = end;
+            end = window_end(e, end, waiting > WINDOW ? waiting : WINDOW);
+            e->bad = check_utf8(e->text, checked, end);
+            if (e->bad < end)
+                return CE_E_INVALID_UTF8;
+        }
+        ce_found found;
+        int any = ce_added_find(added, &added->raw, e->text, e->size, from, end, floor, 0, &found);
+        /* It swallows white space that has not been looked at: with the text up to there it is found again. */
+        if (any && found.end > end) {
+            size_t checked = end;
+            end = found.end;
+            e->bad = check_utf8(e->text, checked, end);
+            if (e->bad < end)
+                return CE_E_INVALID_UTF8;
+        }
+        size_t until = any ? found.start : end;
+        status = take_in(e, &at, until, any || end == e->size);
+        from = end;
+        if (!any || status != CE_OK || e->stopped)
+            continue;
+        status = add_added(e, e->text, &found, (ce_span){found.start, found.end});
+        at = floor = found.end;
+        from = found.resume;
+        begin_piece(e, 0);
+    }
+    return status;
+}
+
+/* ---- Result ------------------------------------------------------------------------------- */
+
+/* The tokens of one text that are left of it. */
+typedef struct kept {
+    size_t first, count;
+} kept;
+
+static int reserve_types(ce_tokenizer_scratch *scratch, size_t count)
+{
+    if (count <= scratch->type_capacity)
+        return 1;
+    int32_t *grown = ce_reallocarray(scratch->type_ids, 2 * count, sizeof *grown);
+    if (!grown)
+        return 0;
+    scratch->type_ids = grown;
+    scratch->type_capacity = 2 * count;
+    return 1;
+}
+
+static void put_text(ce_tokenizer_scratch *scratch, kept text)
+{
+    ce_tokens *result = &scratch->result;
+    const ce_tokens *tokens = &scratch->tokens;
+    if (text.count > 0)
+        memcpy(result->ids + result->count, tokens->ids + text.first,
+               text.count * sizeof *result->ids);
+    if (result->tracked && text.count > 0)
+        memcpy(result->spans + result->count, tokens->spans + text.first,
+               text.count * sizeof *result->spans);
+    result->count += text.count;
+}
+
+static int fill_in(ce_tokenizer_scratch *scratch, const ce_template *template, int specials,
+                   const kept texts[2])
+{
+    ce_tokens *result = &scratch->result;
+    size_t most = texts[0].count + texts[1].count + template->specials;
+    result->count = 0;
+    if (!ce_tokens_reserve(result, most) || !reserve_types(scratch, most))
+        return CE_E_NO_MEMORY;
+    for (size_t i = 0; i < template->count; i++) {
+        const ce_piece *piece = &template->pieces[i];
+        size_t before = result->count;
+        if (piece->kind != CE_PIECE_TOKEN)
+            put_text(scratch, texts[piece->kind == CE_PIECE_PAIR]);
+        else if (specials)
+            ce_tokens_put(result, piece->id, 0, 0);
+        for (size_t k = before; k < result->count; k++)
+            scratch->type_ids[k] = piece->type_id;
+    }
+    return CE_OK;
+}
+
+/* Offsets count from the beginning of the text, not of the prompt. */
+static void leave_out_prompt(ce_span *spans, size_t count, size_t prompt)
+{
+    for (size_t i = 0; i < count && prompt > 0; i++) {
+        ce_span *span = &spans[i];
+        span->start = span->start > prompt ? span->start - prompt : 0;
+        span->end = span->end > prompt ? span->end - prompt : 0;
+    }
 }
 
 /* ---- Public ------------------------------------------------------------------------------- */
 
 int ce_tokenizer_scratch_create(ce_tokenizer_scratch **out, ce_error *error)
 {
-    *out = ce_calloc(1, sizeof **out);
-    return *out ? CE_OK : ce_fail(error, CE_E_NO_MEMORY, "no memory for a tokenizer's work space");
+    ce_tokenizer_scratch *scratch = ce_calloc(1, sizeof *scratch);
+    if (scratch)
+        scratch->cache = ce_aligned_alloc(64, sizeof *scratch->cache);
+    *out = scratch;
+    if (scratch && scratch->cache)
+        return CE_OK;
+    ce_free(scratch);
+    *out = NULL;
+    return ce_fail(error, CE_E_NO_MEMORY, "no memory for a tokenizer's work space");
 }
 
 void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
 {
     if (!scratch)
         return;
-    ce_free(scratch->ids);
-    ce_free(scratch->joined.data);
-    ce_free(scratch->normalized.data);
-    ce_free(scratch->normalizing.marks.data);
+    ce_free(scratch->cache);
+    ce_tokens_free(&scratch->tokens);
+    ce_tokens_free(&scratch->result);
+    ce_free(scratch->blanks);
+    ce_free(scratch->splits);
+    ce_free(scratch->type_ids);
+    ce_text_free(&scratch->joined);
+    ce_text_free(&scratch->source);
+    ce_text_free(&scratch->normalized);
+    ce_text_free(&scratch->piece);
+    for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
+        ce_text_free(&scratch->levels[i]);
+    ce_normalizing_free(&scratch->normalizing);
+    ce_merging_free(&scratch->merging);
+    ce_lattice_free(&scratch->lattice);
     ce_free(scratch);
 }
 
-size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *scratch)
+size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *s)
 {
-    return scratch->id_capacity * sizeof *scratch->ids + scratch->joined.capacity +
-           scratch->normalized.capacity + scratch->normalizing.marks.capacity;
+    size_t bytes = ce_tokens_bytes(&s->tokens) + ce_tokens_bytes(&s->result) +
+                   s->blank_capacity * sizeof *s->blanks + s->split_capacity * sizeof *s->splits +
+                   s->type_capacity * sizeof *s->type_ids + ce_text_bytes(&s->joined) +
+                   ce_text_bytes(&s->source) + ce_text_bytes(&s->normalized) +
+                   ce_text_bytes(&s->piece) + ce_normalizing_bytes(&s->normalizing) +
+                   ce_merging_bytes(&s->merging) + ce_lattice_bytes(&s->lattice);
+    for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
+        bytes += ce_text_bytes(&s->levels[i]);
+    return bytes;
 }
 
 static int join_prompt(ce_tokenizer_scratch *scratch, const ce_encode_options *options,
                        const char **text, size_t *length)
 {
-    ce_buffer *joined = &scratch->joined;
+    ce_text *joined = &scratch->joined;
     joined->size = 0;
-    if (*length > SIZE_MAX / 4 || !ce_buffer_reserve(joined, options->prompt_length + *length))
+    if (*length > SIZE_MAX / 8 || !ce_text_reserve(joined, options->prompt_length + *length))
         return CE_E_NO_MEMORY;
-    memcpy(joined->data, options->prompt, options->prompt_length);
-    if (*length > 0) /* an empty text may be NULL */
-        memcpy(joined->data + options->prompt_length, *text, *length);
+    ce_text_append(joined, options->prompt, options->prompt_length, NULL);
+    ce_text_append(joined, *text, *length, NULL); /* an empty text may be NULL */
     *text = joined->data;
-    *length += options->prompt_length;
+    *length = joined->size;
     return CE_OK;
 }
 
-static int add_all(encoder *e, const int32_t *ids, size_t count)
+static int invalid_utf8(const encoder *e, size_t prompt, const char *which, ce_error *error)
 {
-    int status = CE_OK;
-    for (size_t i = 0; i < count && status == CE_OK; i++)
-        status = add_id(e, ids[i]);
-    return status;
+    if (e->bad < prompt)
+        return ce_fail(error, CE_E_INVALID_UTF8, "invalid UTF-8 at byte %zu of the prompt", e->bad);
+    return ce_fail(error, CE_E_INVALID_UTF8, "invalid UTF-8 at byte %zu%s", e->bad - prompt, which);
 }
 
-static int invalid_utf8(const encoder *e, const ce_encode_options *options, ce_error *error)
+/* The cache holds tokens of one tokenizer. */
+static void begin(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch, int tracked)
 {
-    if (e->bad < options->prompt_length)
-        return ce_fail(error, CE_E_INVALID_UTF8, "invalid UTF-8 at byte %zu of the prompt", e->bad);
-    return ce_fail(error, CE_E_INVALID_UTF8, "invalid UTF-8 at byte %zu",
-                   e->bad - options->prompt_length);
+    if (scratch->serial != tokenizer->serial) {
+        memset(scratch->cache, 0, sizeof *scratch->cache);
+        scratch->serial = tokenizer->serial;
+    }
+    scratch->tokens.count = scratch->result.count = scratch->split_count = 0;
+    scratch->tokens.tracked = tracked;
+}
+
+/* How many tokens of the two texts stay: as many as the reference thinks they have, shared out. */
+static void cut_pair(const ce_tokenizer_scratch *scratch, const ce_encode_options *options,
+                     size_t budget, size_t first_split_of_pair, kept texts[2])
+{
+    size_t counts[2] = {texts[0].count, texts[1].count};
+    if (options->truncate_left) {
+        ce_tokenizer_scratch of_text = *scratch;
+        of_text.split_count = first_split_of_pair;
+        counts[0] = count_from_right(&of_text, 0, options->max_tokens);
+        counts[1] = count_from_right(scratch, first_split_of_pair, options->max_tokens);
+    }
+    ce_post_share(budget, &counts[0], &counts[1]);
+    for (int i = 0; i < 2; i++)
+        if (counts[i] < texts[i].count) {
+            texts[i].first += options->truncate_left ? texts[i].count - counts[i] : 0;
+            texts[i].count = counts[i];
+        }
+}
+
+static void cut_text(const ce_encode_options *options, size_t budget, kept *text)
+{
+    if (text->count <= budget)
+        return;
+    text->first += options->truncate_left ? text->count - budget : 0;
+    text->count = budget;
 }
 
 int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch,
                         const char *text, size_t length, const ce_encode_options *options,
                         ce_encoding *out, ce_error *error)
 {
-    const ce_template *post = &tokenizer->post;
-    size_t before = options->no_specials ? 0 : post->before_count;
-    size_t after = options->no_specials ? 0 : post->after_count;
-    size_t limit = options->max_tokens;
-    if (limit && limit < before + after)
+    const ce_post *post = &tokenizer->post;
+    const ce_template *template = options->pair ? &post->pair : &post->single;
+    size_t specials = options->no_specials ? 0 : template->specials;
+    size_t limit = options->max_tokens, budget = limit ? limit - specials : SIZE_MAX;
+    if (template->count == 0)
+        return ce_fail(error, CE_E_UNSUPPORTED,
+                       "the tokenizer's post_processor has no template for pairs");
+    if (limit && limit < specials)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                       "max_tokens is %zu, below the %zu special tokens", limit, before + after);
-    encoder e = {
-        .tokenizer = tokenizer, .scratch = scratch, .limit = limit ? limit - after : SIZE_MAX - 1};
-    scratch->normalized.size = scratch->normalizing.marks.size = 0;
+                       "max_tokens is %zu, below the %zu special tokens", limit, specials);
+    int to_the_end = !limit || options->truncate_left;
+    encoder e = {.tokenizer = tokenizer,
+                 .scratch = scratch,
+                 .text = text,
+                 .size = length,
+                 .limit = to_the_end || options->pair ? SIZE_MAX - 1 : budget,
+                 .whole_limit = to_the_end || !options->pair ? 0 : limit,
+                 .tracked = options->offsets || tokenizer->needs_origins,
+                 .trimmed = options->offsets && post->trim_offsets,
+                 .keep_splits = limit && options->pair && options->truncate_left};
+    begin(tokenizer, scratch, e.tracked);
     int status = CE_OK;
     if (options->prompt_length > 0)
-        status = join_prompt(scratch, options, &text, &length);
+        status = join_prompt(scratch, options, &e.text, &e.size);
     if (status == CE_OK)
-        status = add_all(&e, post->before, before);
-    if (status == CE_OK)
-        status = encode_text(&e, text, length);
-    int truncated = full(&e);
-    if (truncated)
-        e.count = e.limit;
-    if (status == CE_OK)
-        status = add_all(&e, post->after, after);
+        status = encode_text(&e);
     if (status == CE_E_INVALID_UTF8)
-        return invalid_utf8(&e, options, error);
+        return invalid_utf8(&e, options->prompt_length, "", error);
+    kept texts[2] = {{0, scratch->tokens.count}, {scratch->tokens.count, 0}};
+    size_t first_split_of_pair = scratch->split_count;
+    const encoder of_text = e;
+    if (status == CE_OK && options->pair) {
+        e.text = options->pair;
+        e.size = options->pair_length;
+        e.first = e.tokens_before = texts[1].first;
+        e.stopped = 0;
+        status = encode_text(&e);
+        if (status == CE_E_INVALID_UTF8)
+            return invalid_utf8(&e, 0, " of the pair", error);
+        texts[1].count = scratch->tokens.count - texts[1].first;
+    }
+    size_t found = texts[0].count + texts[1].count;
+    if (limit && options->pair)
+        cut_pair(scratch, options, budget, first_split_of_pair, texts);
+    else
+        cut_text(options, budget, &texts[0]);
+    if (status == CE_OK && e.trimmed) {
+        ce_post_trim(post, of_text.text, of_text.size, scratch->tokens.spans + texts[0].first,
+                     scratch->blanks + texts[0].first, texts[0].count);
+        ce_post_trim(post, e.text, e.size, scratch->tokens.spans + texts[1].first,
+                     scratch->blanks + texts[1].first, texts[1].count);
+    }
+    if (status == CE_OK && options->offsets)
+        leave_out_prompt(scratch->tokens.spans, texts[0].first + texts[0].count,
+                         options->prompt_length);
+    scratch->result.tracked = options->offsets;
+    if (status == CE_OK)
+        status = fill_in(scratch, template, !options->no_specials, texts);
     if (status != CE_OK)
         return ce_fail(error, status, "no memory to tokenize a text of %zu bytes", length);
-    *out = (ce_encoding){scratch->ids, e.count, truncated};
+    *out = (ce_encoding){.ids = scratch->result.ids,
+                         .type_ids = options->pair ? scratch->type_ids : NULL,
+                         .offsets = options->offsets ? scratch->result.spans : NULL,
+                         .count = scratch->result.count,
+                         .truncated = texts[0].count + texts[1].count < found};
     return CE_OK;
 }

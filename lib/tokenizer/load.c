@@ -1,72 +1,34 @@
-#include "tokenizer/pipeline.h"
+#include "tokenizer/loader.h"
 
 #include "base/mem.h"
-#include "json/json.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Longer contents would make the search for added tokens slow on purpose. */
 enum { CONTENT_MOST = 4096 };
 
-/* A vocabulary entry while the file is read; its text lies in the arena, which may move. */
-typedef struct entry {
-    size_t offset, size;
-    int32_t id;
-} entry;
-
-typedef struct special_token {
-    char *name;
-    int32_t *ids;
-    size_t count;
-} special_token;
-
-typedef struct loader {
-    ce_json json;
-    ce_tokenizer *tokenizer;
-
-    char *arena;
-    size_t arena_size, arena_capacity;
-    entry *entries;
-    size_t entry_count;
-    char *unk_token, *prefix;
-    int has_model, has_pre_tokenizer;
-
-    char **template; /* names of special tokens; NULL stands for the text */
-    size_t template_count;
-    special_token *specials;
-    size_t special_count;
-} loader;
-
 /* ---- Helpers ------------------------------------------------------------------------------ */
 
-static void out_of_memory(loader *l)
+void ce_load_no_memory(ce_loader *l)
 {
     ce_json_stop(&l->json, CE_E_NO_MEMORY, "no memory for the tokenizer");
 }
 
-static void unsupported(loader *l, const char *path, ce_json_text name)
+void ce_load_unsupported(ce_loader *l, const char *path, ce_json_text name)
 {
-    char reason[256];
+    char reason[384];
     snprintf(reason, sizeof reason, "%s \"%.*s\" is not supported", path,
              name.size > 100 ? 100 : (int)name.size, name.data);
     ce_json_stop(&l->json, CE_E_UNSUPPORTED, reason);
 }
 
-/* Where a component must be of one type. */
-static void read_type(loader *l, const char *path, const char *expected)
-{
-    ce_json_text type = ce_json_string(&l->json);
-    if (l->json.status == CE_OK && !ce_json_is(type, expected))
-        unsupported(l, path, type);
-}
-
-static void *append(loader *l, void **array, size_t *count, size_t size)
+void *ce_load_append(ce_loader *l, void **array, size_t *count, size_t size)
 {
     if ((*count & (*count - 1)) == 0) { /* room for the next power of two */
         void *grown = ce_reallocarray(*array, *count ? 2 * *count : 1, size);
         if (!grown) {
-            out_of_memory(l);
+            ce_load_no_memory(l);
             return NULL;
         }
         *array = grown;
@@ -77,89 +39,24 @@ static void *append(loader *l, void **array, size_t *count, size_t size)
     return element;
 }
 
-static char *copy(loader *l, ce_json_text text)
+char *ce_load_copy(ce_loader *l, ce_json_text text)
 {
     if (l->json.status != CE_OK)
         return NULL;
     char *made = ce_strndup(text.data, text.size);
     if (!made)
-        out_of_memory(l);
+        ce_load_no_memory(l);
     return made;
 }
 
-static int32_t read_id(loader *l)
-{
-    return (int32_t)ce_json_integer(&l->json, 0, INT32_MAX - 1);
-}
-
-static void append_id(loader *l, int32_t **ids, size_t *count, int32_t id)
-{
-    int32_t *place = append(l, (void **)ids, count, sizeof **ids);
-    if (place)
-        *place = id;
-}
-
-static int absent(loader *l)
-{
-    if (ce_json_peek(&l->json) != CE_JSON_NULL)
-        return 0;
-    ce_json_null(&l->json);
-    return 1;
-}
-
-/* ---- Normalizer and pre-tokenizer --------------------------------------------------------- */
-
-static void read_normalizer(loader *l)
-{
-    ce_normalizer *n = &l->tokenizer->normalizer;
-    if (absent(l))
-        return;
-    *n = (ce_normalizer){.clean_text = 1, .handle_chinese_chars = 1, .lowercase = 1};
-    int strip = -1; /* null: as lowercase */
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "type"))
-            read_type(l, "normalizer.type", "BertNormalizer");
-        else if (ce_json_is(key, "clean_text"))
-            n->clean_text = ce_json_boolean(&l->json);
-        else if (ce_json_is(key, "handle_chinese_chars"))
-            n->handle_chinese_chars = ce_json_boolean(&l->json);
-        else if (ce_json_is(key, "strip_accents"))
-            strip = absent(l) ? -1 : ce_json_boolean(&l->json);
-        else if (ce_json_is(key, "lowercase"))
-            n->lowercase = ce_json_boolean(&l->json);
-        else
-            ce_json_skip(&l->json);
-    }
-    n->strip_accents = strip < 0 ? n->lowercase : strip;
-}
-
-static void read_pre_tokenizer(loader *l)
-{
-    if (absent(l))
-        return;
-    l->has_pre_tokenizer = 1;
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "type"))
-            read_type(l, "pre_tokenizer.type", "BertPreTokenizer");
-        else
-            ce_json_skip(&l->json);
-    }
-}
-
-/* ---- Model -------------------------------------------------------------------------------- */
-
-static size_t store(loader *l, ce_json_text text)
+size_t ce_load_store(ce_loader *l, ce_json_text text)
 {
     size_t offset = l->arena_size;
-    if (text.size >= l->arena_capacity - l->arena_size) { /* there is one even for an empty entry */
+    if (text.size >= l->arena_capacity - l->arena_size) { /* there is one even for an empty text */
         size_t capacity = 2 * (l->arena_capacity + text.size) + 4096;
         char *arena = ce_realloc(l->arena, capacity);
         if (!arena) {
-            out_of_memory(l);
+            ce_load_no_memory(l);
             return 0;
         }
         l->arena = arena;
@@ -170,48 +67,22 @@ static size_t store(loader *l, ce_json_text text)
     return offset;
 }
 
-static void read_vocab(loader *l)
+int32_t ce_load_id(ce_loader *l)
 {
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        entry *e = append(l, (void **)&l->entries, &l->entry_count, sizeof *e);
-        if (!e)
-            return;
-        e->offset = store(l, key);
-        e->size = key.size;
-        e->id = read_id(l);
-    }
+    return (int32_t)ce_json_integer(&l->json, 0, INT32_MAX - 1);
 }
 
-static void read_model(loader *l)
+int ce_load_absent(ce_loader *l)
 {
-    l->has_model = 1;
-    l->tokenizer->model.max_chars = 100;
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "type")) {
-            read_type(l, "model.type", "WordPiece");
-        } else if (ce_json_is(key, "unk_token")) {
-            ce_free(l->unk_token);
-            l->unk_token = copy(l, ce_json_string(&l->json));
-        } else if (ce_json_is(key, "continuing_subword_prefix")) {
-            ce_free(l->prefix);
-            l->prefix = copy(l, ce_json_string(&l->json));
-        } else if (ce_json_is(key, "max_input_chars_per_word")) {
-            l->tokenizer->model.max_chars = (uint64_t)ce_json_integer(&l->json, 0, INT32_MAX);
-        } else if (ce_json_is(key, "vocab")) {
-            read_vocab(l);
-        } else {
-            ce_json_skip(&l->json);
-        }
-    }
+    if (ce_json_peek(&l->json) != CE_JSON_NULL)
+        return 0;
+    ce_json_null(&l->json);
+    return 1;
 }
 
 /* ---- Added tokens ------------------------------------------------------------------------- */
 
-static void read_added_token(loader *l)
+static void read_added_token(ce_loader *l)
 {
     ce_added *added = &l->tokenizer->added;
     ce_added_token token = {.id = -1, .normalized = 1};
@@ -220,13 +91,13 @@ static void read_added_token(loader *l)
     ce_json_object(&l->json);
     while (ce_json_member(&l->json, &key)) {
         if (ce_json_is(key, "id")) {
-            token.id = read_id(l);
+            token.id = ce_load_id(l);
         } else if (ce_json_is(key, "content")) {
             ce_json_text content = ce_json_string(&l->json);
             if (content.size > CONTENT_MOST)
-                unsupported(l, "an added token of more than 4096 bytes,", content);
+                ce_load_unsupported(l, "an added token of more than 4096 bytes,", content);
             ce_free(token.content);
-            token.content = copy(l, content);
+            token.content = ce_load_copy(l, content);
             token.size = content.size;
         } else if (ce_json_is(key, "single_word")) {
             token.single_word = ce_json_boolean(&l->json);
@@ -247,305 +118,106 @@ static void read_added_token(loader *l)
         token.normalized = !special;
     if (l->json.status == CE_OK && (token.id < 0 || !token.content))
         ce_json_fail(&l->json, "an added token needs an id and a content");
-    ce_added_token *place = token.size > 0 && l->json.status == CE_OK
-                                ? append(l, (void **)&added->tokens, &added->count, sizeof *place)
-                                : NULL;
+    ce_added_token *place =
+        token.size > 0 && l->json.status == CE_OK
+            ? ce_load_append(l, (void **)&added->tokens, &added->count, sizeof *place)
+            : NULL;
     if (place)
         *place = token;
     else
         ce_free(token.content);
 }
 
-static void read_added_tokens(loader *l)
+static void read_added_tokens(ce_loader *l)
 {
     ce_json_array(&l->json);
     while (ce_json_element(&l->json))
         read_added_token(l);
 }
 
-/* ---- Post-processor ----------------------------------------------------------------------- */
-
-/* {"id": ..., "type_id": 0}: the name in it. */
-static char *read_template_piece(loader *l, const char *path)
-{
-    char *name = NULL;
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "id")) {
-            ce_free(name);
-            name = copy(l, ce_json_string(&l->json));
-        } else if (ce_json_is(key, "type_id")) {
-            if (ce_json_integer(&l->json, 0, INT32_MAX) != 0)
-                unsupported(l, path, (ce_json_text){"type_id other than 0", 20});
-        } else {
-            ce_json_skip(&l->json);
-        }
-    }
-    return name;
-}
-
-static void read_template(loader *l)
-{
-    const char *path = "post_processor.single";
-    ce_json_text key;
-    ce_json_array(&l->json);
-    while (ce_json_element(&l->json)) {
-        ce_json_object(&l->json);
-        while (ce_json_member(&l->json, &key)) {
-            int text = ce_json_is(key, "Sequence");
-            if (!text && !ce_json_is(key, "SpecialToken")) {
-                unsupported(l, path, key);
-                return;
-            }
-            char *name = read_template_piece(l, path);
-            if (text) {
-                if (name && strcmp(name, "A") != 0)
-                    ce_json_fail(&l->json, "%s: sequence '%s', expected A", path, name);
-                ce_free(name);
-                name = NULL;
-            } else if (!name) {
-                ce_json_fail(&l->json, "%s: a special token without id", path);
-                return;
-            }
-            char **place = append(l, (void **)&l->template, &l->template_count, sizeof *place);
-            if (place)
-                *place = name;
-            else
-                ce_free(name);
-        }
-    }
-}
-
-static void read_specials(loader *l)
-{
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        special_token *s = append(l, (void **)&l->specials, &l->special_count, sizeof *s);
-        if (!s)
-            return;
-        s->name = copy(l, key);
-        ce_json_object(&l->json);
-        while (ce_json_member(&l->json, &key)) {
-            if (!ce_json_is(key, "ids")) {
-                ce_json_skip(&l->json);
-                continue;
-            }
-            ce_json_array(&l->json);
-            while (ce_json_element(&l->json))
-                append_id(l, &s->ids, &s->count, read_id(l));
-        }
-    }
-}
-
-/* ["[SEP]", 102] */
-static void read_pair(loader *l, int32_t **ids, size_t *count)
-{
-    ce_json_array(&l->json);
-    for (int i = 0; ce_json_element(&l->json); i++) {
-        if (i == 1)
-            append_id(l, ids, count, read_id(l));
-        else
-            ce_json_skip(&l->json);
-    }
-    if (l->json.status == CE_OK && *count != 1)
-        ce_json_fail(&l->json, "expected a pair of token and id");
-}
-
-static void read_post_processor(loader *l)
-{
-    ce_template *post = &l->tokenizer->post;
-    if (absent(l))
-        return;
-    int is_template = 0;
-    ce_json_text key;
-    ce_json_object(&l->json);
-    while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "type")) {
-            ce_json_text type = ce_json_string(&l->json);
-            is_template = ce_json_is(type, "TemplateProcessing");
-            if (!is_template && !ce_json_is(type, "BertProcessing") &&
-                !ce_json_is(type, "RobertaProcessing"))
-                unsupported(l, "post_processor.type", type);
-        } else if (ce_json_is(key, "single")) {
-            read_template(l);
-        } else if (ce_json_is(key, "special_tokens")) {
-            read_specials(l);
-        } else if (ce_json_is(key, "cls")) {
-            read_pair(l, &post->before, &post->before_count);
-        } else if (ce_json_is(key, "sep")) {
-            read_pair(l, &post->after, &post->after_count);
-        } else {
-            ce_json_skip(&l->json);
-        }
-    }
-    if (is_template && l->template_count == 0)
-        ce_json_fail(&l->json, "post_processor.single is missing");
-}
-
-/* ---- Compiling ---------------------------------------------------------------------------- */
-
-static int missing(const char *what, ce_error *error)
-{
-    return ce_fail(error, CE_E_BAD_MODEL, "%s is missing", what);
-}
-
-static const special_token *find_special(const loader *l, const char *name)
-{
-    for (size_t i = 0; i < l->special_count; i++)
-        if (strcmp(l->specials[i].name, name) == 0)
-            return &l->specials[i];
-    return NULL;
-}
-
-static int compile_template(loader *l, ce_error *error)
-{
-    ce_template *post = &l->tokenizer->post;
-    int texts = 0;
-    for (size_t i = 0; i < l->template_count; i++) {
-        if (!l->template[i]) {
-            texts++;
-            continue;
-        }
-        const special_token *s = find_special(l, l->template[i]);
-        if (!s)
-            return ce_fail(error, CE_E_BAD_MODEL, "post_processor.special_tokens has no '%s'",
-                           l->template[i]);
-        for (size_t k = 0; k < s->count; k++)
-            append_id(l, texts ? &post->after : &post->before,
-                      texts ? &post->after_count : &post->before_count, s->ids[k]);
-    }
-    if (l->template_count > 0 && texts != 1)
-        return ce_fail(error, CE_E_UNSUPPORTED,
-                       "post_processor.single has the text %d times, only once is supported",
-                       texts);
-    return l->json.status;
-}
-
-static int build_vocab(const loader *l, ce_trie_key *keys, ce_error *error)
-{
-    ce_wordpiece *model = &l->tokenizer->model;
-    size_t prefix = l->prefix ? strlen(l->prefix) : 0;
-    size_t count = 0;
-    for (size_t i = 0; i < l->entry_count; i++) {
-        const entry *e = &l->entries[i];
-        if (e->size > 0)
-            keys[count++] = (ce_trie_key){l->arena + e->offset, e->size, e->id, (uint32_t)i};
-    }
-    int status = ce_trie_build(&model->first, keys, count, error);
-    if (status != CE_OK)
-        return status;
-    count = 0;
-    for (size_t i = 0; i < l->entry_count; i++) {
-        const entry *e = &l->entries[i];
-        const char *text = l->arena + e->offset;
-        if (e->size > prefix && memcmp(text, l->prefix, prefix) == 0)
-            keys[count++] = (ce_trie_key){text + prefix, e->size - prefix, e->id, (uint32_t)i};
-    }
-    return ce_trie_build(&model->continuation, keys, count, error);
-}
-
-/* Whether exactly this text is an entry of the model. */
-static int find_id(const ce_tokenizer *tokenizer, const char *text, size_t size, int32_t *id)
-{
-    return size > 0 && ce_trie_longest(&tokenizer->model.first, text, size, id) == size;
-}
-
-static int compile_model(const loader *l, ce_error *error)
-{
-    if (!l->has_model)
-        return missing("model", error);
-    if (!l->has_pre_tokenizer)
-        return ce_fail(error, CE_E_UNSUPPORTED,
-                       "pre_tokenizer null is not supported, expected BertPreTokenizer");
-    if (!l->prefix)
-        return missing("model.continuing_subword_prefix", error);
-    if (!l->unk_token)
-        return missing("model.unk_token", error);
-    ce_trie_key *keys = ce_reallocarray(NULL, l->entry_count, sizeof *keys);
-    if (!keys)
-        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a vocabulary of %zu entries",
-                       l->entry_count);
-    int status = build_vocab(l, keys, error);
-    ce_free(keys);
-    if (status == CE_OK &&
-        !find_id(l->tokenizer, l->unk_token, strlen(l->unk_token), &l->tokenizer->model.unk))
-        return ce_fail(error, CE_E_BAD_MODEL, "model.unk_token '%s' is not in model.vocab",
-                       l->unk_token);
-    return status;
-}
-
-/* An added token that the model knows has the model's id; another one would contradict the file. */
-static int check_added(const loader *l, ce_error *error)
+/* The reference ignores the ids of the file: a token that the model knows has the model's id, the others are counted on from
+ * there. Where the file says otherwise it contradicts itself. */
+static int check_added(const ce_loader *l, ce_error *error)
 {
     const ce_added *added = &l->tokenizer->added;
+    size_t next = l->different_entries;
     for (size_t i = 0; i < added->count; i++) {
         const ce_added_token *token = &added->tokens[i];
-        int32_t known;
-        if (find_id(l->tokenizer, token->content, token->size, &known) && known != token->id)
-            return ce_fail(error, CE_E_BAD_MODEL,
-                           "added token '%s' has id %d, but model.vocab says %d", token->content,
-                           (int)token->id, (int)known);
+        int32_t known = ce_load_find(l, token->content, token->size);
+        for (size_t k = 0; k < i && known < 0; k++)
+            if (added->tokens[k].size == token->size &&
+                memcmp(added->tokens[k].content, token->content, token->size) == 0)
+                known = added->tokens[k].id;
+        int in_model = known >= 0;
+        if (!in_model)
+            known = (int32_t)next++;
+        if (known != token->id)
+            return ce_fail(error, CE_E_BAD_MODEL, "added token '%s' has id %d, but %s %d",
+                           token->content, (int)token->id,
+                           in_model ? "model.vocab says" : "the next free one is", (int)known);
     }
     return CE_OK;
 }
 
 /* Normalized contents, one behind the other, with `ends` saying where each ends. */
-static int normalize_contents(const loader *l, ce_buffer *contents, size_t *ends, ce_error *error)
+static int normalize_contents(const ce_loader *l, ce_text *contents, size_t *ends, ce_error *error)
 {
-    const ce_added *added = &l->tokenizer->added;
-    ce_normalizing state = {0};
+    const ce_tokenizer *t = l->tokenizer;
+    ce_normalizing work = {0};
     int status = CE_OK;
-    size_t bad;
-    for (size_t i = 0; i < added->count && status == CE_OK; i++) {
-        const ce_added_token *token = &added->tokens[i];
-        if (token->normalized) {
-            status = ce_normalize(&l->tokenizer->normalizer, &state, token->content, token->size,
-                                  contents, &bad);
-            if (status == CE_OK)
-                status = ce_normalize_end(&state, contents);
-        }
+    for (size_t i = 0; i < t->added.count && status == CE_OK; i++) {
+        const ce_added_token *token = &t->added.tokens[i];
+        ce_part part = {.text = {token->content, token->size, NULL}, .starts = 1, .last = 1};
+        if (token->normalized)
+            status = ce_normalize(t->normalizers, t->normalizer_count, &work, &part, contents);
         ends[i] = contents->size;
     }
-    ce_free(state.marks.data);
+    ce_normalizing_free(&work);
     return status == CE_OK ? CE_OK : ce_fail(error, status, "no memory for the added tokens");
 }
 
-static int build_added(ce_added *added, const ce_buffer *contents, const size_t *ends,
+static void expect_token(ce_added_search *search, const ce_added_token *token, const char *content,
+                         size_t size)
+{
+    search->count++;
+    search->longest = size > search->longest ? size : search->longest;
+    search->any_lstrip |= token->lstrip;
+    search->starts[(unsigned char)content[0]] = 1;
+}
+
+static int build_added(ce_added *added, const ce_text *contents, const size_t *ends,
                        ce_trie_key *keys, ce_error *error)
 {
-    size_t raw = 0;
     for (size_t i = 0; i < added->count; i++) {
         const ce_added_token *token = &added->tokens[i];
         if (token->normalized)
             continue;
-        keys[raw++] = (ce_trie_key){token->content, token->size, (int32_t)i, (uint32_t)i};
-        added->starts_raw[(unsigned char)token->content[0]] = 1;
+        keys[added->raw.count] =
+            (ce_trie_key){token->content, token->size, (int32_t)i, (uint32_t)i};
+        expect_token(&added->raw, token, token->content, token->size);
     }
-    int status = ce_trie_build(&added->raw, keys, raw, error);
+    int status = ce_trie_build(&added->raw.trie, keys, added->raw.count, error);
     if (status != CE_OK)
         return status;
-    size_t normalized = 0;
     for (size_t i = 0; i < added->count; i++) {
         size_t start = i ? ends[i - 1] : 0;
         if (ends[i] == start)
             continue;
         const char *content = contents->data + start;
-        keys[normalized++] = (ce_trie_key){content, ends[i] - start, (int32_t)i, (uint32_t)i};
-        added->starts_normalized[(unsigned char)content[0]] = 1;
+        keys[added->normalized.count] =
+            (ce_trie_key){content, ends[i] - start, (int32_t)i, (uint32_t)i};
+        expect_token(&added->normalized, &added->tokens[i], content, ends[i] - start);
     }
-    added->any_normalized = normalized > 0;
-    return ce_trie_build(&added->normalized, keys, normalized, error);
+    return ce_trie_build(&added->normalized.trie, keys, added->normalized.count, error);
 }
 
-static int compile_added(const loader *l, ce_error *error)
+static int compile_added(const ce_loader *l, ce_error *error)
 {
     ce_added *added = &l->tokenizer->added;
     int status = check_added(l, error);
     if (status != CE_OK)
         return status;
-    ce_buffer contents = {0};
+    ce_text contents = {0};
     size_t *ends = ce_reallocarray(NULL, added->count, sizeof *ends);
     ce_trie_key *keys = ce_reallocarray(NULL, added->count, sizeof *keys);
     if (!ends || !keys)
@@ -554,60 +226,160 @@ static int compile_added(const loader *l, ce_error *error)
         status = normalize_contents(l, &contents, ends, error);
     if (status == CE_OK)
         status = build_added(added, &contents, ends, keys, error);
-    ce_free(contents.data);
+    ce_text_free(&contents);
     ce_free(ends);
     ce_free(keys);
     return status;
 }
 
-static void count_vocab(loader *l)
+/* ---- Pipeline ----------------------------------------------------------------------------- */
+
+#define BLOCK "\xE2\x96\x81" /* U+2581, which stands for a space */
+
+/* Where no merge makes a token in which a block follows something else, no merge reaches over such a place, and what lies
+ * before and behind can be merged apart. */
+static int can_cut(const ce_loader *l)
+{
+    if (l->tokenizer->model != CE_MODEL_BPE || l->byte_level || l->ignore_merges ||
+        ce_load_find(l, BLOCK, sizeof BLOCK - 1) < 0)
+        return 0;
+    for (size_t i = 0; i < l->merge_count; i++) {
+        const char *text = l->arena + l->merges[i].offset;
+        size_t size = l->merges[i].size, at = 0, block = sizeof BLOCK - 1;
+        while (size - at >= block && memcmp(text + at, BLOCK, block) == 0)
+            at += block;
+        for (; size - at >= block; at++)
+            if (memcmp(text + at, BLOCK, block) == 0)
+                return 0;
+    }
+    return 1;
+}
+
+/* A literal that the last normalizer has replaced everywhere is not found any more. */
+static int never_splits(const ce_tokenizer *t, const ce_pre_tokenizer *pre)
+{
+    const ce_normalizer *last =
+        t->normalizer_count ? &t->normalizers[t->normalizer_count - 1] : NULL;
+    return pre->kind == CE_PATTERN_LITERAL && !pre->invert && pre->entry_count == 0 &&
+           pre->literal_size == 1 && last && last->kind == CE_NORMALIZE_REPLACE &&
+           !last->repeated && last->pattern_size == 1 && last->pattern[0] == pre->literal[0] &&
+           !memchr(last->content, pre->literal[0], last->content_size);
+}
+
+static void compile_pre_tokenizers(ce_loader *l)
 {
     ce_tokenizer *t = l->tokenizer;
-    int32_t highest = -1;
+    size_t kept = 0;
+    for (size_t i = 0; i < t->pre_tokenizer_count; i++)
+        if (kept > 0 || !never_splits(t, &t->pre_tokenizers[i]))
+            t->pre_tokenizers[kept++] = t->pre_tokenizers[i];
+    t->pre_tokenizer_count = kept;
+    if (can_cut(l)) {
+        ce_pre_tokenizer *cut = &t->pre_tokenizers[t->pre_tokenizer_count];
+        /* One that does not split at all but changes the text keeps its place. */
+        if (kept > 0 && cut[-1].kind == CE_PATTERN_NOTHING)
+            cut--;
+        else
+            *cut = (ce_pre_tokenizer){0};
+        cut->kind = CE_PATTERN_CUT;
+        memcpy(cut->literal, BLOCK, sizeof BLOCK - 1);
+        cut->literal_size = sizeof BLOCK - 1;
+        t->pre_tokenizer_count = (size_t)(cut - t->pre_tokenizers) + 1;
+    }
+    ce_pre_tokenizer *first = &t->pre_tokenizers[0];
+    for (size_t i = 0; t->pre_tokenizer_count > 0 && i < first->entry_count; i++)
+        t->normalizers[t->normalizer_count + t->entry_count++] = first->entries[i];
+    first->entry_count = 0;
+}
+
+static int looks_at_start(const ce_normalizer *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].kind == CE_NORMALIZE_PREFIX && entries[i].first_only)
+            return 1;
+    return 0;
+}
+
+static void decide_origins(ce_tokenizer *t)
+{
+    int changed = t->normalizer_count + t->added.normalized.count > 0;
+    t->needs_origins =
+        changed && looks_at_start(t->normalizers + t->normalizer_count, t->entry_count);
+    for (size_t i = 1; i < t->pre_tokenizer_count; i++)
+        t->needs_origins |=
+            looks_at_start(t->pre_tokenizers[i].entries, t->pre_tokenizers[i].entry_count);
+}
+
+static int32_t highest_of(const ce_template *template, int32_t highest)
+{
+    for (size_t i = 0; i < template->count; i++)
+        if (template->pieces[i].kind == CE_PIECE_TOKEN && template->pieces[i].id > highest)
+            highest = template->pieces[i].id;
+    return highest;
+}
+
+static void count_vocab(ce_loader *l)
+{
+    ce_tokenizer *t = l->tokenizer;
+    int32_t highest = highest_of(&t->post.pair, highest_of(&t->post.single, -1));
     for (size_t i = 0; i < l->entry_count; i++)
         highest = l->entries[i].id > highest ? l->entries[i].id : highest;
     for (size_t i = 0; i < t->added.count; i++)
         highest = t->added.tokens[i].id > highest ? t->added.tokens[i].id : highest;
-    for (size_t i = 0; i < t->post.before_count; i++)
-        highest = t->post.before[i] > highest ? t->post.before[i] : highest;
-    for (size_t i = 0; i < t->post.after_count; i++)
-        highest = t->post.after[i] > highest ? t->post.after[i] : highest;
     t->vocab_size = (size_t)(highest + 1);
 }
 
 /* ---- Whole -------------------------------------------------------------------------------- */
 
-static int read_file(loader *l, const char *data, size_t size, ce_error *error)
+static void read_version(ce_loader *l)
+{
+    ce_json_text version = ce_json_string(&l->json);
+    if (l->json.status == CE_OK && !ce_json_is(version, "1.0"))
+        ce_load_unsupported(l, "version", version);
+}
+
+static int read_file(ce_loader *l, const char *data, size_t size, ce_error *error)
 {
     ce_json_text key;
     ce_json_open(&l->json, data, size, error);
     ce_json_object(&l->json);
     while (ce_json_member(&l->json, &key)) {
-        if (ce_json_is(key, "normalizer"))
-            read_normalizer(l);
+        if (ce_json_is(key, "version"))
+            read_version(l);
+        else if (ce_json_is(key, "normalizer"))
+            ce_load_normalizer(l, "normalizer");
         else if (ce_json_is(key, "pre_tokenizer"))
-            read_pre_tokenizer(l);
+            ce_load_pre_tokenizer(l, "pre_tokenizer");
         else if (ce_json_is(key, "model"))
-            read_model(l);
+            ce_load_model(l);
         else if (ce_json_is(key, "added_tokens"))
             read_added_tokens(l);
         else if (ce_json_is(key, "post_processor"))
-            read_post_processor(l);
+            ce_load_post_processor(l, "post_processor");
         else
             ce_json_skip(&l->json);
     }
     return ce_json_close(&l->json);
 }
 
-static void free_loader(loader *l)
+static void free_entries(ce_piece_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        ce_free(entries->items[i].name);
+    ce_free(entries->items);
+}
+
+static void free_loader(ce_loader *l)
 {
     ce_free(l->arena);
     ce_free(l->entries);
+    ce_free(l->merges);
+    ce_free(l->table);
+    ce_free(l->decoded);
     ce_free(l->unk_token);
     ce_free(l->prefix);
-    for (size_t i = 0; i < l->template_count; i++)
-        ce_free(l->template[i]);
-    ce_free(l->template);
+    free_entries(&l->single);
+    free_entries(&l->pair);
     for (size_t i = 0; i < l->special_count; i++) {
         ce_free(l->specials[i].name);
         ce_free(l->specials[i].ids);
@@ -615,21 +387,34 @@ static void free_loader(loader *l)
     ce_free(l->specials);
 }
 
+static int compile(ce_loader *l, ce_error *error)
+{
+    int status = ce_load_compile_model(l, error);
+    if (status == CE_OK)
+        status = compile_added(l, error);
+    if (status == CE_OK)
+        status = ce_load_compile_post(l, error);
+    if (status == CE_OK && l->json.status != CE_OK)
+        status = ce_fail(error, CE_E_NO_MEMORY, "no memory for the tokenizer");
+    if (status != CE_OK)
+        return status;
+    compile_pre_tokenizers(l);
+    decide_origins(l->tokenizer);
+    count_vocab(l);
+    return CE_OK;
+}
+
 int ce_tokenizer_create(const char *json, size_t size, ce_tokenizer **out, ce_error *error)
 {
+    static atomic_uint_least64_t serials;
     *out = NULL;
-    loader l = {.tokenizer = ce_calloc(1, sizeof *l.tokenizer)};
+    ce_loader l = {.tokenizer = ce_calloc(1, sizeof *l.tokenizer)};
     if (!l.tokenizer)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for the tokenizer");
+    l.tokenizer->serial = atomic_fetch_add(&serials, 1) + 1;
     int status = read_file(&l, json, size, error);
     if (status == CE_OK)
-        status = compile_model(&l, error);
-    if (status == CE_OK)
-        status = compile_added(&l, error);
-    if (status == CE_OK)
-        status = compile_template(&l, error);
-    if (status == CE_OK)
-        count_vocab(&l);
+        status = compile(&l, error);
     free_loader(&l);
     if (status != CE_OK) {
         ce_tokenizer_destroy(l.tokenizer);
@@ -639,20 +424,21 @@ int ce_tokenizer_create(const char *json, size_t size, ce_tokenizer **out, ce_er
     return CE_OK;
 }
 
-void ce_tokenizer_destroy(ce_tokenizer *tokenizer)
+void ce_tokenizer_destroy(ce_tokenizer *t)
 {
-    if (!tokenizer)
+    if (!t)
         return;
-    ce_trie_free(&tokenizer->model.first);
-    ce_trie_free(&tokenizer->model.continuation);
-    for (size_t i = 0; i < tokenizer->added.count; i++)
-        ce_free(tokenizer->added.tokens[i].content);
-    ce_free(tokenizer->added.tokens);
-    ce_trie_free(&tokenizer->added.raw);
-    ce_trie_free(&tokenizer->added.normalized);
-    ce_free(tokenizer->post.before);
-    ce_free(tokenizer->post.after);
-    ce_free(tokenizer);
+    ce_added_free(&t->added);
+    for (size_t i = 0; i < t->normalizer_count + t->entry_count; i++)
+        ce_normalizer_free(&t->normalizers[i]);
+    for (size_t i = 0; i < t->pre_tokenizer_count; i++)
+        for (size_t k = 0; k < t->pre_tokenizers[i].entry_count; k++)
+            ce_normalizer_free(&t->pre_tokenizers[i].entries[k]);
+    ce_wordpiece_free(&t->wordpiece);
+    ce_bpe_free(&t->bpe);
+    ce_unigram_free(&t->unigram);
+    ce_post_free(&t->post);
+    ce_free(t);
 }
 
 size_t ce_tokenizer_vocab_size(const ce_tokenizer *tokenizer)
@@ -662,5 +448,10 @@ size_t ce_tokenizer_vocab_size(const ce_tokenizer *tokenizer)
 
 size_t ce_tokenizer_special_count(const ce_tokenizer *tokenizer)
 {
-    return tokenizer->post.before_count + tokenizer->post.after_count;
+    return tokenizer->post.single.specials;
+}
+
+size_t ce_tokenizer_pair_special_count(const ce_tokenizer *tokenizer)
+{
+    return tokenizer->post.pair.specials;
 }

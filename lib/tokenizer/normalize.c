@@ -1,199 +1,419 @@
-#include "tokenizer/pipeline.h"
+#include "tokenizer/normalize.h"
 
 #include "base/mem.h"
+#include "tokenizer/bert_normalize.h"
 #include "unicode/unicode.h"
-#include "unicode/utf8.h"
 
-#include <stdlib.h>
+/* ---- One text into another ---------------------------------------------------------------- */
 
-int ce_buffer_reserve(ce_buffer *buffer, size_t more)
+static size_t char_size(unsigned char first)
 {
-    if (more <= buffer->capacity - buffer->size)
-        return 1;
-    if (more > SIZE_MAX / 4 || buffer->size > SIZE_MAX / 4)
-        return 0;
-    size_t need = buffer->size + more;
-    size_t capacity = need > 2 * buffer->capacity ? need : 2 * buffer->capacity;
-    char *data = ce_realloc(buffer->data, capacity);
-    if (!data)
-        return 0;
-    buffer->data = data;
-    buffer->capacity = capacity;
-    return 1;
+    return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
 }
 
-/* ---- Canonical ordering ------------------------------------------------------------------- */
-
-/* Stripping accents decomposes, and canonical ordering then sorts each run of combining characters by their class. Most of
- * them are nonspacing marks, which are dropped; for the few that stay, class, place and scalar share a word. */
-enum { SCALAR_BITS = 21, PLACE_BITS = 35 };
-
-static size_t mark_count(const ce_normalizing *state)
+static const ce_unicode_record *record_at(const ce_view *in, size_t at, uint32_t *scalar,
+                                          size_t *bytes)
 {
-    return state->marks.size / sizeof(uint64_t);
+    *bytes = ce_utf8_decode(in->data + at, in->size - at, scalar);
+    return ce_unicode_find(*scalar);
 }
 
-static int add_mark(ce_normalizing *state, uint32_t scalar, uint8_t combining_class)
+static void copy(const ce_view *in, size_t from, size_t to, ce_text *out)
 {
-    if (!ce_buffer_reserve(&state->marks, sizeof(uint64_t)))
-        return 0;
-    size_t place = mark_count(state);
-    uint64_t *marks = (uint64_t *)(void *)state->marks.data;
-    marks[place] = (uint64_t)combining_class << (SCALAR_BITS + PLACE_BITS) |
-                   (uint64_t)place << SCALAR_BITS | scalar;
-    state->marks.size += sizeof(uint64_t);
-    return 1;
+    ce_text_append(out, in->data + from, to - from, in->origins ? in->origins + from : NULL);
 }
 
-static int compare_marks(const void *a, const void *b)
+static int copy_all(const ce_view *in, ce_text *out)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-int ce_normalize_end(ce_normalizing *state, ce_buffer *out)
-{
-    size_t count = mark_count(state);
-    if (count == 0)
-        return CE_OK;
-    if (!ce_buffer_reserve(out, 4 * count))
+    if (!ce_text_reserve(out, in->size))
         return CE_E_NO_MEMORY;
-    uint64_t *marks = (uint64_t *)(void *)state->marks.data;
-    qsort(marks, count, sizeof *marks, compare_marks);
-    for (size_t i = 0; i < count; i++)
-        out->size +=
-            ce_utf8_encode((uint32_t)(marks[i] & ((1u << SCALAR_BITS) - 1)), out->data + out->size);
-    state->marks.size = 0;
+    copy(in, 0, in->size, out);
     return CE_OK;
 }
 
-/* ---- Scalars ------------------------------------------------------------------------------ */
-
-/* Forms of one scalar are at most this long, and stand between two spaces. */
-enum { FORM_BYTES = 4 * 4 + 2 };
-
-static void put(ce_buffer *out, uint32_t scalar)
+/* The text from `at` on as `changes` have it. An inserted character shares the origin of the one before it. */
+static int put_changes(const ce_view *in, size_t at, const ce_unicode_changes *changes,
+                       ce_text *out)
 {
-    out->size += ce_utf8_encode(scalar, out->data + out->size);
-}
-
-static int put_ordered(ce_normalizing *state, uint32_t scalar, ce_buffer *out)
-{
-    const ce_unicode_record *record = ce_unicode_find(scalar);
-    if (record->combining_class)
-        return add_mark(state, scalar, record->combining_class);
-    if (mark_count(state) > 0 &&
-        (ce_normalize_end(state, out) != CE_OK || !ce_buffer_reserve(out, FORM_BYTES)))
-        return 0;
-    put(out, scalar);
-    return 1;
-}
-
-static int put_stripped(const ce_normalizer *normalizer, ce_normalizing *state, uint32_t scalar,
-                        const ce_unicode_record *record, ce_buffer *out)
-{
-    if (record->flags & CE_UNICODE_MARK)
-        return !(record->flags & CE_UNICODE_BREAKS) || ce_normalize_end(state, out) == CE_OK;
-    uint16_t form = normalizer->lowercase ? record->stripped_lower : record->stripped;
-    if (form) {
-        const uint32_t *sequence = ce_unicode_sequences + form;
-        for (uint32_t i = 1; i <= sequence[0]; i++)
-            if (!put_ordered(state, sequence[i], out))
-                return 0;
-        return 1;
+    if (!ce_text_reserve(out, 4 * changes->count))
+        return CE_E_NO_MEMORY;
+    for (size_t i = 0; i < changes->count; i++) {
+        int32_t change = changes->items[i].change;
+        size_t origin = change > 0 && at > 0 ? at - 1 : at;
+        ce_text_put(out, changes->items[i].scalar, ce_view_origin(in, origin));
+        for (int32_t n = change; n <= 0 && at < in->size; n++)
+            at += char_size((unsigned char)in->data[at]);
     }
-    uint32_t jamo[3];
-    int count = ce_unicode_hangul(scalar, jamo);
-    for (int i = 0; i < count; i++)
-        if (!put_ordered(state, jamo[i], out))
-            return 0;
-    return count > 0 || put_ordered(state, scalar, out);
+    return CE_OK;
 }
 
-static void put_lower(uint32_t scalar, const ce_unicode_record *record, ce_buffer *out)
+/* ---- The normalizers ---------------------------------------------------------------------- */
+
+static int apply_form(ce_normal_form form, ce_normalizing *work, const ce_view *in, ce_text *out)
 {
-    if (!record->lower) {
-        put(out, scalar);
-        return;
-    }
-    const uint32_t *sequence = ce_unicode_sequences + record->lower;
-    for (uint32_t i = 1; i <= sequence[0]; i++)
-        put(out, sequence[i]);
+    size_t done = ce_unicode_normal_prefix(form, in->data, in->size);
+    if (!ce_text_reserve(out, done))
+        return CE_E_NO_MEMORY;
+    copy(in, 0, done, out);
+    if (done == in->size)
+        return CE_OK;
+    work->changes.count = 0;
+    int status = ce_unicode_normal_form(form, in->data + done, in->size - done, &work->changes);
+    return status == CE_OK ? put_changes(in, done, &work->changes, out) : status;
 }
 
-static int put_form(const ce_normalizer *normalizer, ce_normalizing *state, uint32_t scalar,
-                    const ce_unicode_record *record, ce_buffer *out)
+/* Where the last character before `at` begins. */
+static size_t before_last(const ce_view *in, size_t at)
 {
-    if (normalizer->strip_accents)
-        return put_stripped(normalizer, state, scalar, record, out);
-    if (normalizer->lowercase)
-        put_lower(scalar, record, out);
-    else
-        put(out, scalar);
-    return 1;
+    while (at > 0 && ((unsigned char)in->data[--at] & 0xC0) == 0x80)
+        ;
+    return at;
 }
 
-static int put_normalized(const ce_normalizer *normalizer, ce_normalizing *state, uint32_t scalar,
-                          ce_buffer *out)
+static int apply_precompiled(const ce_charsmap *charsmap, ce_normalizing *work, const ce_view *in,
+                             ce_text *out)
 {
-    const ce_unicode_record *record = ce_unicode_find(scalar);
-    if (normalizer->clean_text) {
-        if (record->flags & CE_UNICODE_CONTROL)
-            return 1;
-        if (record->flags & CE_UNICODE_WHITE) {
-            scalar = ' ';
-            record = ce_unicode_find(scalar);
-        }
-    }
-    if (normalizer->handle_chinese_chars && record->flags & CE_UNICODE_CJK) {
-        if (normalizer->strip_accents && !put_ordered(state, ' ', out))
-            return 0;
-        if (!normalizer->strip_accents)
-            put(out, ' ');
-        if (!put_form(normalizer, state, scalar, record, out))
-            return 0;
-        put(out, ' ');
-        return 1;
-    }
-    return put_form(normalizer, state, scalar, record, out);
+    size_t done = ce_charsmap_prefix(charsmap, in->data, in->size);
+    /* What is deleted counts for the character before it. */
+    if (done < in->size)
+        done = before_last(in, done);
+    if (!ce_text_reserve(out, done))
+        return CE_E_NO_MEMORY;
+    copy(in, 0, done, out);
+    if (done == in->size)
+        return CE_OK;
+    work->changes.count = 0;
+    int status = ce_charsmap_apply(charsmap, in->data + done, in->size - done, &work->changes);
+    return status == CE_OK ? put_changes(in, done, &work->changes, out) : status;
 }
 
-/* Letters, digits and punctuation of ASCII, the common case, go without the tables. */
-static size_t copy_ascii(const ce_normalizer *normalizer, const char *text, size_t size, char *out)
+static int apply_lowercase(const ce_view *in, ce_text *out)
 {
-    size_t i = 0;
-    for (; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c >= 0x7F)
-            break;
-        out[i] = (char)(normalizer->lowercase && c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-    }
-    return i;
-}
-
-int ce_normalize(const ce_normalizer *normalizer, ce_normalizing *state, const char *text,
-                 size_t size, ce_buffer *out, size_t *bad)
-{
-    for (size_t at = 0; at < size;) {
-        /* No form is longer than FORM_BYTES, so the rest fits as long as it is ASCII. */
-        if (!ce_buffer_reserve(out, size - at + FORM_BYTES))
-            return CE_E_NO_MEMORY;
-        if (mark_count(state) == 0) {
-            size_t copied = copy_ascii(normalizer, text + at, size - at, out->data + out->size);
-            out->size += copied;
-            at += copied;
-            if (at == size)
-                break;
+    /* No lower-case form is longer than three characters. */
+    if (!ce_text_reserve(out, 12 * in->size))
+        return CE_E_NO_MEMORY;
+    for (size_t at = 0; at < in->size;) {
+        unsigned char c = (unsigned char)in->data[at];
+        ce_span origin = ce_view_origin(in, at);
+        if (c < 0x80) {
+            ce_text_put(out, c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c, origin);
+            at++;
+            continue;
         }
         uint32_t scalar;
-        size_t bytes = ce_utf8_decode(text + at, size - at, &scalar);
-        if (bytes == 0) {
-            *bad = at;
-            return CE_E_INVALID_UTF8;
-        }
-        if (!put_normalized(normalizer, state, scalar, out))
-            return CE_E_NO_MEMORY;
+        size_t bytes;
+        const ce_unicode_record *record = record_at(in, at, &scalar, &bytes);
+        const uint32_t *form = ce_unicode_sequences + record->lower;
+        if (!record->lower)
+            ce_text_put(out, scalar, origin);
+        for (uint32_t i = 1; record->lower && i <= form[0]; i++)
+            ce_text_put(out, form[i], origin);
         at += bytes;
     }
     return CE_OK;
+}
+
+/* Without the characters that have one of the flags. */
+static int remove_flagged(const ce_view *in, uint32_t flags, ce_text *out)
+{
+    if (!ce_text_reserve(out, in->size))
+        return CE_E_NO_MEMORY;
+    for (size_t at = 0, bytes; at < in->size; at += bytes) {
+        uint32_t scalar;
+        if (!(record_at(in, at, &scalar, &bytes)->flags & flags))
+            copy(in, at, at + bytes, out);
+    }
+    return CE_OK;
+}
+
+static int is_white(const ce_view *in, size_t at, size_t *bytes)
+{
+    uint32_t scalar;
+    return (record_at(in, at, &scalar, bytes)->flags & CE_UNICODE_WHITE) != 0;
+}
+
+static int apply_strip(const ce_normalizer *n, const ce_view *in, int last, int *begun,
+                       ce_text *out)
+{
+    size_t start = 0, end = in->size, bytes;
+    while (n->left && !*begun && start < end && is_white(in, start, &bytes))
+        start += bytes;
+    *begun |= start < end;
+    while (n->right && last && end > start) {
+        uint32_t scalar = ce_utf8_last(in->data, end);
+        if (!(ce_unicode_find(scalar)->flags & CE_UNICODE_WHITE))
+            break;
+        char ignored[4];
+        end -= ce_utf8_encode(scalar, ignored);
+    }
+    const ce_view kept = {in->data + start, end - start, in->origins ? in->origins + start : NULL};
+    return copy_all(&kept, out);
+}
+
+/* Behind the pattern at `at`, or `at`. */
+static size_t match(const ce_normalizer *n, const ce_view *in, size_t at)
+{
+    size_t end = at, times = 0;
+    while (in->size - end >= n->pattern_size &&
+           memcmp(in->data + end, n->pattern, n->pattern_size) == 0) {
+        end += n->pattern_size;
+        times++;
+        if (!n->repeated)
+            return end;
+    }
+    return times >= 2 ? end : at;
+}
+
+static int apply_replace(const ce_normalizer *n, const ce_view *in, ce_text *out)
+{
+    size_t copied = 0, at = 0;
+    while (at < in->size) {
+        const char *found = memchr(in->data + at, n->pattern[0], in->size - at);
+        if (!found)
+            break;
+        at = (size_t)(found - in->data);
+        size_t end = match(n, in, at);
+        if (end == at) {
+            at++;
+            continue;
+        }
+        if (!ce_text_reserve(out, at - copied + n->content_size))
+            return CE_E_NO_MEMORY;
+        copy(in, copied, at, out);
+        ce_text_insert(out, n->content, n->content_size, ce_view_origin(in, end - 1));
+        at = copied = end;
+    }
+    if (!ce_text_reserve(out, in->size - copied))
+        return CE_E_NO_MEMORY;
+    copy(in, copied, in->size, out);
+    return CE_OK;
+}
+
+static int begins_with_content(const ce_normalizer *n, const ce_view *in)
+{
+    return in->size >= n->content_size && memcmp(in->data, n->content, n->content_size) == 0;
+}
+
+static int apply_prepend(const ce_normalizer *n, const ce_view *in, int first, ce_text *out)
+{
+    if (!ce_text_reserve(out, n->content_size + in->size))
+        return CE_E_NO_MEMORY;
+    if (first)
+        ce_text_insert(out, n->content, n->content_size, ce_view_origin(in, 0));
+    copy(in, 0, in->size, out);
+    return CE_OK;
+}
+
+/* ---- BertNormalizer, pass by pass --------------------------------------------------------------- */
+
+static int clean(const ce_view *in, ce_text *out)
+{
+    if (!ce_text_reserve(out, in->size))
+        return CE_E_NO_MEMORY;
+    for (size_t at = 0, bytes; at < in->size; at += bytes) {
+        uint32_t scalar, flags = record_at(in, at, &scalar, &bytes)->flags;
+        if (!(flags & CE_UNICODE_CONTROL))
+            ce_text_put(out, flags & CE_UNICODE_WHITE ? ' ' : scalar, ce_view_origin(in, at));
+    }
+    return CE_OK;
+}
+
+static int space_ideographs(const ce_view *in, ce_text *out)
+{
+    if (!ce_text_reserve(out, 3 * in->size))
+        return CE_E_NO_MEMORY;
+    for (size_t at = 0, bytes; at < in->size; at += bytes) {
+        uint32_t scalar;
+        int ideograph = (record_at(in, at, &scalar, &bytes)->flags & CE_UNICODE_CJK) != 0;
+        if (ideograph)
+            ce_text_put(out, ' ', ce_view_origin(in, at));
+        copy(in, at, at + bytes, out);
+        if (ideograph)
+            ce_text_put(out, ' ', ce_view_origin(in, at));
+    }
+    return CE_OK;
+}
+
+/* As the reference goes about it, which is what the origins come from. */
+static int apply_bert(const ce_bert_normalizer *bert, ce_normalizing *work, const ce_view *given,
+                      ce_text *out)
+{
+    const int wanted[] = {bert->clean_text, bert->handle_chinese_chars, bert->strip_accents,
+                          bert->strip_accents, bert->lowercase};
+    ce_view in = *given;
+    for (int pass = 0; pass < 5; pass++) {
+        if (!wanted[pass])
+            continue;
+        ce_text *to = &work->bert[pass & 1];
+        to->size = 0;
+        to->tracked = 1;
+        int status = pass == 0   ? clean(&in, to)
+                     : pass == 1 ? space_ideographs(&in, to)
+                     : pass == 2 ? apply_form(CE_NFD, work, &in, to)
+                     : pass == 3 ? remove_flagged(&in, CE_UNICODE_MARK, to)
+                                 : apply_lowercase(&in, to);
+        if (status != CE_OK)
+            return status;
+        in = ce_view_of(to, 0, to->size);
+    }
+    return copy_all(&in, out);
+}
+
+/* ---- Parts -------------------------------------------------------------------------------- */
+
+/* Whether what a normalizer makes of a text can depend on the text before and behind. */
+static int looks_around(const ce_normalizer *n)
+{
+    return n->kind == CE_NORMALIZE_BERT || n->kind == CE_NORMALIZE_FORM ||
+           n->kind == CE_NORMALIZE_REPLACE || n->kind == CE_NORMALIZE_STRIP ||
+           n->kind == CE_NORMALIZE_PRECOMPILED;
+}
+
+/* Whether a text can be divided between the character and another such one. */
+static int is_steady(uint32_t scalar)
+{
+    if (scalar < 0x80)
+        return scalar > ' ' && scalar < 0x7F;
+    return (ce_unicode_find(scalar)->flags & CE_UNICODE_SAFE) != 0;
+}
+
+/* No match of `replace` reaches over the end of a text whose last byte is not in the pattern. */
+static int ends_steadily(const ce_normalizer *n, const ce_view *in)
+{
+    if (in->size == 0)
+        return 1;
+    if (n->kind == CE_NORMALIZE_REPLACE &&
+        memchr(n->pattern, in->data[in->size - 1], n->pattern_size))
+        return 0;
+    return is_steady(ce_utf8_last(in->data, in->size));
+}
+
+static int apply(const ce_normalizer *n, uint32_t bit, ce_normalizing *work, ce_part *part,
+                 const ce_view *in, ce_text *out)
+{
+    if (!part->last && looks_around(n) && !ends_steadily(n, in))
+        return CE_UNDECIDED;
+    int begun = (part->begun & bit) != 0, first = in->size > 0 && !begun;
+    switch (n->kind) {
+    case CE_NORMALIZE_BERT:
+        return out->tracked ? apply_bert(&n->bert, work, in, out)
+                            : ce_bert_normalize(&n->bert, work, in, out);
+    case CE_NORMALIZE_FORM:
+        return apply_form(n->form, work, in, out);
+    case CE_NORMALIZE_LOWERCASE:
+        return apply_lowercase(in, out);
+    case CE_NORMALIZE_STRIP_ACCENTS:
+        return remove_flagged(in, CE_UNICODE_ACCENT, out);
+    case CE_NORMALIZE_STRIP: {
+        int status = apply_strip(n, in, part->last, &begun, out);
+        part->begun |= begun ? bit : 0;
+        return status;
+    }
+    case CE_NORMALIZE_REPLACE:
+        return apply_replace(n, in, out);
+    case CE_NORMALIZE_PREPEND:
+        part->begun |= first ? bit : 0;
+        return apply_prepend(n, in, first, out);
+    case CE_NORMALIZE_PREFIX:
+        if (first && !part->last && in->size < n->content_size)
+            return CE_UNDECIDED;
+        part->begun |= first ? bit : 0;
+        if (first && n->first_only)
+            first = in->origins ? in->origins[0].start == 0 : part->starts;
+        return apply_prepend(n, in, first && !begins_with_content(n, in), out);
+    default:
+        return apply_precompiled(n->charsmap, work, in, out);
+    }
+}
+
+int ce_normalize(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
+                 ce_part *part, ce_text *out)
+{
+    ce_view in = part->text;
+    uint32_t begun = part->begun;
+    size_t size = out->size;
+    for (size_t i = 0; i < count; i++) {
+        ce_text *to = i + 1 < count ? &work->halves[i & 1] : out;
+        if (to != out) {
+            to->size = 0;
+            to->tracked = out->tracked;
+        }
+        int status = apply(&normalizers[i], 1u << i, work, part, &in, to);
+        if (status != CE_OK) {
+            part->begun = begun;
+            out->size = size;
+            return status;
+        }
+        in = ce_view_of(to, 0, to->size);
+    }
+    return count > 0 ? CE_OK : copy_all(&in, out);
+}
+
+/* Whether the character stays one before which a text can be divided, on all of its way. */
+static int begins_steadily(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
+                           const char *text, size_t size)
+{
+    ce_view in = {text, size, NULL};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t scalar;
+        if (in.size == 0)
+            return 0;
+        ce_utf8_decode(in.data, in.size, &scalar);
+        if (looks_around(&normalizers[i]) && !is_steady(scalar))
+            return 0;
+        ce_part part = {.text = in, .begun = UINT32_MAX};
+        ce_text *to = &work->halves[i & 1];
+        to->size = 0;
+        to->tracked = 0;
+        if (apply(&normalizers[i], 1u << i, work, &part, &in, to) != CE_OK)
+            return 0;
+        in = ce_view_of(to, 0, to->size);
+    }
+    return 1;
+}
+
+size_t ce_normalize_cut(const ce_normalizer *normalizers, size_t count, ce_normalizing *work,
+                        const char *text, size_t from, size_t end, size_t size)
+{
+    for (size_t at = end; at > from; at--) {
+        uint32_t here, next = 'a';
+        if (at == size || ((unsigned char)text[at] & 0xC0) == 0x80)
+            continue;
+        size_t bytes = ce_utf8_decode(text + at, size - at, &here);
+        if (bytes == 0 ||
+            (at + bytes < size && ce_utf8_decode(text + at + bytes, size - at - bytes, &next) == 0))
+            continue;
+        if (is_steady(here) && (next < 0x80 || is_steady(next)) &&
+            is_steady(ce_utf8_last(text, at)) &&
+            begins_steadily(normalizers, count, work, text + at, bytes))
+            return at;
+    }
+    return from;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+void ce_normalizer_free(ce_normalizer *normalizer)
+{
+    ce_free(normalizer->pattern);
+    ce_free(normalizer->content);
+    ce_charsmap_destroy(normalizer->charsmap);
+}
+
+void ce_normalizing_free(ce_normalizing *work)
+{
+    ce_text_free(&work->halves[0]);
+    ce_text_free(&work->halves[1]);
+    ce_text_free(&work->bert[0]);
+    ce_text_free(&work->bert[1]);
+    ce_unicode_changes_free(&work->changes);
+    ce_free(work->marks);
+}
+
+size_t ce_normalizing_bytes(const ce_normalizing *work)
+{
+    return ce_text_bytes(&work->halves[0]) + ce_text_bytes(&work->halves[1]) +
+           ce_text_bytes(&work->bert[0]) + ce_text_bytes(&work->bert[1]) +
+           work->changes.capacity * sizeof *work->changes.items +
+           work->mark_capacity * sizeof *work->marks;
 }

@@ -50,4 +50,18 @@ static inline size_t ce_trie_longest(const ce_trie *trie, const char *text, size
     return longest;
 }
 
+/* The value of exactly this key; -1 if there is none. */
+static inline int32_t ce_trie_exact(const ce_trie *trie, const char *text, size_t size)
+{
+    const ce_trie_node *nodes = trie->nodes;
+    int32_t node = 0;
+    for (size_t i = 0; i < size; i++) {
+        int32_t child = nodes[node].base + (unsigned char)text[i];
+        if (nodes[child].parent != node)
+            return -1;
+        node = child;
+    }
+    return size > 0 ? nodes[node].value : -1;
+}
+
 #endif

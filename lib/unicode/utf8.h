@@ -13,6 +13,7 @@ static inline size_t ce_utf8_decode(const char *text, size_t size, uint32_t *sca
         *scalar = b[0];
         return 1;
     }
+    *scalar = 0xFFFD;
     if (b[0] < 0xC2 || b[0] > 0xF4 || size < 2 || (b[1] & 0xC0) != 0x80)
         return 0;
     if (b[0] < 0xE0) {

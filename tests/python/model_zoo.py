@@ -177,7 +177,9 @@ def write_transformers(folder: Path, config, tokenizer=None, *, max_length=None,
 def write(folder: Path, config, *modules, tokenizer=None, max_seq_length=MAX_TOKENS, **more) -> Path:
     """A sentence-transformers folder: the Transformer, then ``modules``."""
     write_transformers(folder, config, tokenizer, **more)
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False})
+    write_json(
+        folder / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False}
+    )
     entries = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
     for number, module in enumerate(modules, start=1):
         kind = type(module).__name__

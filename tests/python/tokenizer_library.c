@@ -1,16 +1,41 @@
-/* The tokenizer as a shared library of its own, so that pytest can drive millions of texts through it. */
+/* The tokenizer as a shared library of its own, so that Python can drive millions of texts through it, and time it
+ * without Python in between. */
 #include "base/mem.h"
 #include "tokenizer/tokenizer.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
+#define MAX_THREADS 16
 
 typedef struct driver {
     ce_tokenizer *tokenizer;
     ce_tokenizer_scratch *scratch;
 } driver;
+
+/* Texts end to end, what to do with each, and room for what comes out, end to end too. tokenizer_driver.py has the
+ * same struct. */
+typedef struct driver_batch {
+    const char *texts;
+    const size_t *sizes;
+    const char *pairs; /* NULL, or a second text for each */
+    const size_t *pair_sizes;
+    size_t count;
+    const char *prompt;
+    size_t prompt_size;
+    size_t max_tokens;
+    int no_specials;
+    int truncate_left;
+    int32_t *ids;
+    ce_span *spans;    /* NULL: none wanted */
+    int32_t *type_ids; /* NULL: none wanted */
+    size_t capacity;   /* of the three above */
+    int32_t *counts;
+    int32_t *truncated;
+} driver_batch;
 
 EXPORT void driver_destroy(driver *d)
 {
@@ -34,42 +59,113 @@ EXPORT driver *driver_create(const char *json, size_t size, char *message)
     return NULL;
 }
 
-/* The number of ids, which are written to `ids` as far as there is room; a negative status after a failure. */
-EXPORT long driver_encode(driver *d, const char *text, size_t size, size_t max_tokens,
-                          const char *prompt, size_t prompt_size, int *ids, size_t capacity,
-                          int *truncated, char *message)
+static ce_encode_options options_of(const driver_batch *b, const char *pair, size_t index)
 {
-    const ce_encode_options options = {
-        .max_tokens = max_tokens, .prompt = prompt, .prompt_length = prompt_size};
-    ce_encoding encoding;
-    ce_error error;
-    int status =
-        ce_tokenizer_encode(d->tokenizer, d->scratch, text, size, &options, &encoding, &error);
-    if (status != CE_OK) {
-        snprintf(message, 512, "%s", error.message);
-        return -status;
-    }
-    memcpy(ids, encoding.ids,
-           (encoding.count < capacity ? encoding.count : capacity) * sizeof *ids);
-    *truncated = encoding.truncated;
-    return (long)encoding.count;
+    return (ce_encode_options){
+        .max_tokens = b->max_tokens,
+        .no_specials = b->no_specials,
+        .truncate_left = b->truncate_left,
+        .offsets = b->spans != NULL,
+        .prompt = b->prompt,
+        .prompt_length = b->prompt_size,
+        .pair = pair,
+        .pair_length = pair ? b->pair_sizes[index] : 0,
+    };
 }
 
-/* Many texts in one go, for sweeps: all ids end to end, and the count for each text. */
-EXPORT long driver_encode_batch(driver *d, const char *texts, const size_t *sizes, size_t count,
-                                int *ids, size_t capacity, int *counts)
+static void keep(const driver_batch *b, size_t index, size_t used, const ce_encoding *e)
 {
+    memcpy(b->ids + used, e->ids, e->count * sizeof *e->ids);
+    if (b->spans)
+        memcpy(b->spans + used, e->offsets, e->count * sizeof *e->offsets);
+    if (b->type_ids && e->type_ids)
+        memcpy(b->type_ids + used, e->type_ids, e->count * sizeof *e->type_ids);
+    else if (b->type_ids)
+        memset(b->type_ids + used, 0, e->count * sizeof *b->type_ids);
+    b->counts[index] = (int32_t)e->count;
+    b->truncated[index] = e->truncated;
+}
+
+/* The number of ids of all texts; -1, with the reason in `message`, at the first text that fails. */
+EXPORT long driver_encode(driver *d, const driver_batch *b, char *message)
+{
+    const char *text = b->texts, *pair = b->pairs;
     size_t used = 0;
-    for (size_t i = 0; i < count; texts += sizes[i++]) {
-        ce_encode_options options = {0};
+    for (size_t i = 0; i < b->count; i++) {
+        ce_encode_options options = options_of(b, pair, i);
         ce_encoding encoding;
-        if (ce_tokenizer_encode(d->tokenizer, d->scratch, texts, sizes[i], &options, &encoding,
-                                NULL) != CE_OK ||
-            encoding.count > capacity - used)
+        ce_error error;
+        int status = ce_tokenizer_encode(d->tokenizer, d->scratch, text, b->sizes[i], &options,
+                                         &encoding, &error);
+        if (status != CE_OK || encoding.count > b->capacity - used) {
+            snprintf(message, 512, "%d %s", status,
+                     status == CE_OK ? "no room for the ids" : error.message);
             return -1;
-        memcpy(ids + used, encoding.ids, encoding.count * sizeof *ids);
+        }
+        keep(b, i, used, &encoding);
         used += encoding.count;
-        counts[i] = (int)encoding.count;
+        text += b->sizes[i];
+        pair = pair ? pair + b->pair_sizes[i] : NULL;
     }
     return (long)used;
+}
+
+typedef struct timed_part {
+    const ce_tokenizer *tokenizer;
+    const driver_batch *batch;
+    const char *texts;
+    size_t first, end;
+    long tokens; /* -1 after a failure */
+} timed_part;
+
+static void *encode_part(void *argument)
+{
+    timed_part *p = argument;
+    const char *text = p->texts;
+    ce_tokenizer_scratch *scratch = NULL;
+    if (ce_tokenizer_scratch_create(&scratch, NULL) != CE_OK) {
+        p->tokens = -1;
+        return NULL;
+    }
+    for (size_t i = p->first; i < p->end && p->tokens >= 0; text += p->batch->sizes[i++]) {
+        ce_encode_options options = options_of(p->batch, NULL, i);
+        ce_encoding encoding;
+        int status = ce_tokenizer_encode(p->tokenizer, scratch, text, p->batch->sizes[i], &options,
+                                         &encoding, NULL);
+        p->tokens = status == CE_OK ? p->tokens + (long)encoding.count : -1;
+    }
+    ce_tokenizer_scratch_destroy(scratch);
+    return NULL;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Seconds for all texts, shared out among threads, each with a scratch of its own; negative after a failure.
+ * Nothing of the encodings is kept. */
+EXPORT double driver_time(driver *d, const driver_batch *b, size_t threads)
+{
+    timed_part parts[MAX_THREADS];
+    pthread_t running[MAX_THREADS];
+    const char *text = b->texts;
+    size_t made = 0, first = 0;
+    int failed = threads == 0 || threads > MAX_THREADS;
+    double before = seconds_now();
+    for (; made < threads && !failed; made += !failed) {
+        size_t end = b->count * (made + 1) / threads;
+        parts[made] = (timed_part){d->tokenizer, b, text, first, end, 0};
+        failed = pthread_create(&running[made], NULL, encode_part, &parts[made]) != 0;
+        for (; first < end; first++)
+            text += b->sizes[first];
+    }
+    for (size_t i = 0; i < made; i++) {
+        pthread_join(running[i], NULL);
+        failed |= parts[i].tokens < 0;
+    }
+    double elapsed = seconds_now() - before;
+    return failed ? -1 : elapsed;
 }

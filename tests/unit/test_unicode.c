@@ -63,7 +63,7 @@ static void test_last_character_of_a_text(void **state)
     assert_int_equal(ce_utf8_last("\x80\x80\x80\x80\x80", 5), 0xFFFD);
 }
 
-static uint8_t flags(uint32_t scalar)
+static uint32_t flags(uint32_t scalar)
 {
     return ce_unicode_find(scalar)->flags;
 }
@@ -73,7 +73,7 @@ static void test_flags_of_known_scalars(void **state)
     (void)state;
     static const struct {
         uint32_t scalar;
-        uint8_t set, clear;
+        uint32_t set, clear;
     } cases[] = {
         {0x0000, CE_UNICODE_CONTROL, CE_UNICODE_WHITE | CE_UNICODE_WORD},
         {'\t', CE_UNICODE_WHITE, CE_UNICODE_CONTROL}, /* white space for the tokenizers */
@@ -90,11 +90,27 @@ static void test_flags_of_known_scalars(void **state)
         {0xAC00, CE_UNICODE_WORD, CE_UNICODE_CJK},
         {0x0301, CE_UNICODE_MARK, CE_UNICODE_WHITE},
         {0x10FFFF, 0, CE_UNICODE_WHITE | CE_UNICODE_WORD | CE_UNICODE_CJK},
+        {'A', CE_UNICODE_UPPERCASE | CE_UNICODE_SAFE, CE_UNICODE_LOWERCASE},
+        {0x00DF, CE_UNICODE_LOWERCASE, CE_UNICODE_UPPERCASE},
+        {0x01C5, CE_UNICODE_TITLECASE, CE_UNICODE_UPPERCASE | CE_UNICODE_LOWERCASE},
+        {0x02B0, CE_UNICODE_MODIFIER, CE_UNICODE_OTHER_LETTER},
+        {0x4E00, CE_UNICODE_OTHER_LETTER | CE_UNICODE_SAFE, CE_UNICODE_MODIFIER},
+        {0x0903, CE_UNICODE_COMBINING | CE_UNICODE_ACCENT, CE_UNICODE_MARK | CE_UNICODE_LETTER},
+        {0x00BD, CE_UNICODE_NUMBER | CE_UNICODE_NUMERIC, CE_UNICODE_LETTER},
+        {0x11DE0, CE_UNICODE_NUMERIC, CE_UNICODE_NUMBER}, /* newer than the patterns */
+        {'$', CE_UNICODE_SYMBOL, CE_UNICODE_PUNCTUATION_CLASS},
+        {'_', CE_UNICODE_PUNCTUATION_CLASS, CE_UNICODE_SYMBOL | CE_UNICODE_SAFE},
+        {0x00E9, CE_UNICODE_NOT_NFD | CE_UNICODE_NOT_NFKD, CE_UNICODE_NOT_NFC | CE_UNICODE_SAFE},
+        {0xFB01, CE_UNICODE_NOT_NFKC, CE_UNICODE_NOT_NFC | CE_UNICODE_NOT_NFD},
+        {0x0958, CE_UNICODE_NOT_NFC, CE_UNICODE_SAFE}, /* excluded from composition */
+        {0x0301, CE_UNICODE_SECOND, CE_UNICODE_NOT_NFC | CE_UNICODE_SAFE},
+        {0x1161, CE_UNICODE_SECOND, CE_UNICODE_SAFE},
+        {0xAC00, CE_UNICODE_SAFE | CE_UNICODE_NOT_NFD, CE_UNICODE_NOT_NFC},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint8_t found = flags(cases[i].scalar);
+        uint32_t found = flags(cases[i].scalar);
         if ((found & cases[i].set) != cases[i].set || found & cases[i].clear)
-            fail_msg("U+%04X has flags 0x%02x", (unsigned)cases[i].scalar, found);
+            fail_msg("U+%04X has flags 0x%06x", (unsigned)cases[i].scalar, (unsigned)found);
     }
 }
 
@@ -159,6 +175,22 @@ static void test_hangul_syllables_decompose(void **state)
     assert_int_equal(ce_unicode_hangul(0xD7A4, jamo), 0);
 }
 
+static void test_pairs_compose(void **state)
+{
+    (void)state;
+    assert_int_equal(ce_unicode_compose('e', 0x0301), 0xE9);
+    assert_int_equal(ce_unicode_compose(0x00FC, 0x0304), 0x01D6);
+    assert_int_equal(ce_unicode_compose(0x11131, 0x11127), 0x1112E);
+    assert_int_equal(ce_unicode_compose(0x0915, 0x093C), 0);   /* U+0958 is excluded */
+    assert_int_equal(ce_unicode_compose(0x11935, 0x11930), 0); /* U+11938 is too new */
+    assert_int_equal(ce_unicode_compose('b', 0x0301), 0);
+    assert_int_equal(ce_unicode_compose(0x1111, 0x1171), 0xD4CC);
+    assert_int_equal(ce_unicode_compose(0xD4CC, 0x11B6), 0xD4DB);
+    assert_int_equal(ce_unicode_compose(0xD4CC, 0x11A7), 0);
+    assert_int_equal(ce_unicode_compose(0xD4DB, 0x11B6), 0);
+    assert_int_equal(ce_unicode_compose(0x1113, 0x1161), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_forms_are_at_most_16_bytes),
         cmocka_unit_test(test_forms_of_known_scalars),
         cmocka_unit_test(test_hangul_syllables_decompose),
+        cmocka_unit_test(test_pairs_compose),
     };
     return cmocka_run_group_tests_name("unicode", tests, NULL, NULL);
 }

@@ -1,0 +1,133 @@
+#include "tokenizer/unigram.h"
+
+#include "base/mem.h"
+
+#define NOWHERE SIZE_MAX
+
+static int reserve(ce_lattice *work, size_t places)
+{
+    if (places <= work->capacity)
+        return 1;
+    size_t capacity = places > 2 * work->capacity ? places : 2 * work->capacity;
+    ce_best *best = ce_reallocarray(work->best, capacity, sizeof *best);
+    if (!best)
+        return 0;
+    work->best = best;
+    work->capacity = capacity;
+    return 1;
+}
+
+/* Of equal ways the first one found stays, as in the reference. */
+static void offer(ce_best *place, double score, size_t start, int32_t id)
+{
+    if (place->start == NOWHERE || score > place->score)
+        *place = (ce_best){score, start, id};
+}
+
+static size_t char_size(unsigned char first)
+{
+    return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+static void find_best(const ce_unigram *model, ce_best *best, const char *word, size_t size)
+{
+    const ce_trie_node *nodes = model->vocab.nodes;
+    best[0] = (ce_best){0, 0, 0};
+    for (size_t i = 1; i <= size; i++)
+        best[i].start = NOWHERE;
+    for (size_t at = 0; at < size;) {
+        double score = best[at].score;
+        size_t single = char_size((unsigned char)word[at]);
+        int has_single = 0;
+        int32_t node = 0;
+        for (size_t i = at; i < size; i++) {
+            int32_t child = nodes[node].base + (unsigned char)word[i];
+            if (nodes[child].parent != node)
+                break;
+            node = child;
+            int32_t id = nodes[node].value;
+            if (id < 0)
+                continue;
+            offer(&best[i + 1], score + model->scores[id], at, id);
+            has_single |= i + 1 - at == single;
+        }
+        if (!has_single)
+            offer(&best[at + single], score + model->unk_score, at, model->unk);
+        at += single;
+    }
+}
+
+/* Unknown characters side by side are one token: what it is, is asked once more for all of them together. */
+static int add_unknown(const ce_unigram *model, const char *word, size_t start, size_t end,
+                       ce_tokens *out)
+{
+    int32_t id = ce_trie_exact(&model->vocab, word + start, end - start);
+    int known = 1;
+    for (size_t i = start; i < end && known; i++)
+        known = model->bytes[(unsigned char)word[i]] >= 0;
+    if (id >= 0 || !model->byte_fallback || !known)
+        return ce_tokens_add(out, id >= 0 ? id : model->unk, start, end);
+    for (size_t i = start; i < end; i++)
+        if (ce_tokens_add(out, model->bytes[(unsigned char)word[i]], start, end) != CE_OK)
+            return CE_E_NO_MEMORY;
+    return CE_OK;
+}
+
+/* The best way is known from its end; turned round, `start` of a place is where the token that begins there ends. */
+static void turn_round(ce_best *best, size_t size)
+{
+    size_t end = NOWHERE;
+    int32_t id = 0;
+    for (size_t at = size;;) {
+        size_t start = best[at].start;
+        int32_t own = best[at].id;
+        best[at].start = end;
+        best[at].id = id;
+        if (at == 0)
+            break;
+        end = at;
+        id = own;
+        at = start;
+    }
+}
+
+int ce_unigram_add(const ce_unigram *model, ce_lattice *work, const char *word, size_t size,
+                   ce_tokens *out)
+{
+    if (size > SIZE_MAX / sizeof(ce_best) - 1 || !reserve(work, size + 1))
+        return CE_E_NO_MEMORY;
+    ce_best *best = work->best;
+    find_best(model, best, word, size);
+    turn_round(best, size);
+    int status = CE_OK;
+    for (size_t at = 0; at < size && status == CE_OK;) {
+        int32_t id = best[at].id;
+        size_t end = best[at].start;
+        if (id != model->unk) {
+            status = ce_tokens_add(out, id, at, end);
+        } else {
+            while (end < size && best[end].id == model->unk)
+                end = best[end].start;
+            status = add_unknown(model, word, at, end, out);
+        }
+        at = end;
+    }
+    return status;
+}
+
+void ce_lattice_free(ce_lattice *work)
+{
+    ce_free(work->best);
+    *work = (ce_lattice){0};
+}
+
+size_t ce_lattice_bytes(const ce_lattice *work)
+{
+    return work->capacity * sizeof *work->best;
+}
+
+void ce_unigram_free(ce_unigram *model)
+{
+    ce_trie_free(&model->vocab);
+    ce_free(model->scores);
+}
