@@ -238,6 +238,12 @@ static int split_piece(encoder *e, const ce_view *text, size_t readable, int las
     const ce_tokenizer *t = e->tokenizer;
     int status = CE_OK;
     *done = 0;
+    if (t->is_bert && !e->tracked && !e->whole_limit && !e->keep_splits) {
+        status = ce_wordpiece_add_bert(&t->wordpiece, text->data, text->size, !last,
+                                       e->first + e->limit, done, &e->scratch->tokens);
+        e->stopped |= token_count(e) > e->limit;
+        return status;
+    }
     if (t->pre_tokenizer_count > 0)
         status = split_words(e, 0, *text, readable, !last, done);
     else if (last)
@@ -538,12 +544,12 @@ static void put_text(ce_tokenizer_scratch *scratch, kept text)
 }
 
 static int fill_in(ce_tokenizer_scratch *scratch, const ce_template *template, int specials,
-                   const kept texts[2])
+                   int types, const kept texts[2])
 {
     ce_tokens *result = &scratch->result;
     size_t most = texts[0].count + texts[1].count + template->specials;
     result->count = 0;
-    if (!ce_tokens_reserve(result, most) || !reserve_types(scratch, most))
+    if (!ce_tokens_reserve(result, most) || (types && !reserve_types(scratch, most)))
         return CE_E_NO_MEMORY;
     for (size_t i = 0; i < template->count; i++) {
         const ce_piece *piece = &template->pieces[i];
@@ -552,7 +558,7 @@ static int fill_in(ce_tokenizer_scratch *scratch, const ce_template *template, i
             put_text(scratch, texts[piece->kind == CE_PIECE_PAIR]);
         else if (specials)
             ce_tokens_put(result, piece->id, 0, 0);
-        for (size_t k = before; k < result->count; k++)
+        for (size_t k = before; k < result->count && types; k++)
             scratch->type_ids[k] = piece->type_id;
     }
     return CE_OK;
@@ -738,7 +744,7 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
                          options->prompt_length);
     scratch->result.tracked = options->offsets;
     if (status == CE_OK)
-        status = fill_in(scratch, template, !options->no_specials, texts);
+        status = fill_in(scratch, template, !options->no_specials, options->pair != NULL, texts);
     if (status != CE_OK)
         return ce_fail(error, status, "no memory to tokenize a text of %zu bytes", length);
     *out = (ce_encoding){.ids = scratch->result.ids,
