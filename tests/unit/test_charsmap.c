@@ -130,6 +130,24 @@ static void test_a_trie_without_an_end(void **state)
     ce_charsmap_destroy(charsmap);
 }
 
+/* A NUL ends a key, as in the C strings that SentencePiece made the trie for. */
+static void test_nul_is_never_replaced(void **state)
+{
+    (void)state;
+    unsigned char blob[SMALL_CHARSMAP_TRIE + 16];
+    size_t size = small_charsmap(entries + 4, 1, blob);
+    small_charsmap_unit(blob, 0x100, 0x101 << 10 | 1 << 8); /* the root's child for NUL */
+    small_charsmap_unit(blob, 0x001, 1u << 31);
+    ce_charsmap *charsmap = NULL;
+    ce_unicode_changes changes = {0};
+    assert_int_equal(ce_charsmap_create(blob, size, &charsmap, NULL), CE_OK);
+    assert_int_equal(ce_charsmap_apply(charsmap, "\0a", 2, &changes), CE_OK);
+    assert_int_equal(changes.count, 2);
+    assert_int_equal(changes.items[0].scalar, 0);
+    ce_unicode_changes_free(&changes);
+    ce_charsmap_destroy(charsmap);
+}
+
 static void test_base64(void **state)
 {
     (void)state;
@@ -166,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_blobs_that_are_refused),
         cmocka_unit_test(test_a_trie_without_an_end),
+        cmocka_unit_test(test_nul_is_never_replaced),
         cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests_name("charsmap", tests, NULL, NULL);

@@ -19,6 +19,8 @@ static const example examples[] = {
     {CE_NFD, "q\u0307\u0323", 3, {{'q', 0}, {0x323, 0}, {0x307, 0}}},
     {CE_NFC, "e\u0307\u0323", 2, {{0x1EB9, -1}, {0x307, 0}}},
     {CE_NFC, "e\u0316\u0301\u0301", 3, {{0xE9, -1}, {0x316, 0}, {0x301, 0}}},
+    {CE_NFC, "e\u0305\u0301", 3, {{'e', 0}, {0x305, 0}, {0x301, 0}}}, /* blocked */
+    {CE_NFD, "e\u0323\u0316", 3, {{'e', 0}, {0x323, 0}, {0x316, 0}}}, /* of one class */
     {CE_NFC, "\u0301\u0301a", 3, {{0x301, 0}, {0x301, 0}, {'a', 0}}},
     {CE_NFC, "\u0958", 2, {{0x915, 0}, {0x93C, 1}}}, /* excluded from composition */
     {CE_NFC, "a\u0315\u0300\u05AEb", 4, {{0xE0, -1}, {0x5AE, 0}, {0x315, 0}, {'b', 0}}},
@@ -137,6 +139,7 @@ static void test_grapheme_clusters(void **state)
         {"\U0001F1E6\u0301", "\U0001F1E6"},
         {"\u00A9\u0301\u200D\u00A9\u200D\u00A9", "\u00A9"},
         {"\u00A9\u200D\u200D", "\u00A9"},
+        {"\u00A9\u200C\u094D\u200D\u00A9", "a"},
         {"\u0915\u094D\u0924", "\u0924"},
         {"\u0915\u093C\u094D\u200D\u0924", "a"},
         {"\u0915\u094D\u200C", "\u0924"}, /* the non-joiner ends a conjunct */
