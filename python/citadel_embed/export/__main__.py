@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 import time
+import traceback
 import warnings
 from pathlib import Path
 
 # Before the imports below, which read it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from . import ExportError
+from . import ExportError, reason
 
 
 class Progress:
@@ -65,6 +66,13 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
+def _unexpected(error: Exception) -> str:
+    """One line for what nobody foresaw, with the place for a report."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"unexpected {type(error).__name__}: {reason(error)} ({where})"
+
+
 def main() -> int:
     arguments = _arguments()
     progress = Progress(phases=7, quiet=arguments.quiet)
@@ -73,16 +81,17 @@ def main() -> int:
         from .export import export
 
         print(export(arguments, progress))
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
+        return 0
     except KeyboardInterrupt:
-        print("export: interrupted, nothing was published", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
-    return 0
+        message = "interrupted, nothing was published"
+    except (ExportError, OSError) as error:
+        message = str(error)
+    except ImportError as error:
+        message = f"{error}: pip install './python[export]' brings what the exporter needs"
+    except Exception as error:
+        message = _unexpected(error)
+    print(f"export: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

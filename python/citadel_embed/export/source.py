@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tokenizers
@@ -14,17 +15,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel
 
-from . import ExportError, texts
+from . import ExportError, reason, texts
 
 # Modules that may follow the Transformer: each maps one vector to one vector, or tokens to one vector.
 KNOWN_MODULES = {"Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
 
 # More tokens than any model takes: who cuts nowhere up to here has no limit.
 NO_LIMIT = 1 << 20
-
-# Numbers of experts in the configurations of transformers. Tracing records only the experts that its texts visit.
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-
 # These choose their frequencies by the longest text of a batch, once it has more tokens than these members say.
 DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
@@ -88,17 +85,11 @@ class Source:
             )
         except Exception as error:
             raise ExportError(
-                f"sentence-transformers itself fails on texts of up to {self.max_tokens} tokens: {_reason(error)}"
+                f"sentence-transformers itself fails on texts of up to {self.max_tokens} tokens: {reason(error)}"
             ) from error
         if not np.isfinite(vectors).all():
             raise ExportError("sentence-transformers itself gives NaN or infinity")
         return vectors
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an exception, which is all that fits in ours."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _is_normalize(module: torch.nn.Module) -> bool:
@@ -112,7 +103,7 @@ def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ExportError(f"cannot read '{path}': {_reason(error)}") from error
+        raise ExportError(f"cannot read '{path}': {reason(error)}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -155,11 +146,8 @@ def _missing_weights():
         missing.update(info.missing_keys)
         return info
 
-    PreTrainedModel._finalize_model_loading = staticmethod(collecting)
-    try:
+    with mock.patch.object(PreTrainedModel, "_finalize_model_loading", staticmethod(collecting)):
         yield missing
-    finally:
-        PreTrainedModel._finalize_model_loading = staticmethod(finalize)
 
 
 def _drop_pooler(transformer: torch.nn.Module) -> None:
@@ -175,7 +163,7 @@ def _load(source: str) -> SentenceTransformer:
                 source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
             )
     except Exception as error:
-        raise ExportError(f"cannot load '{source}': {_reason(error)}") from error
+        raise ExportError(f"cannot load '{source}': {reason(error)}") from error
     unknown = sorted(name for name in missing if not name.startswith("pooler."))
     if unknown:
         raise ExportError(f"the checkpoint lacks {len(unknown)} weights, the first is '{unknown[0]}'")
@@ -198,16 +186,18 @@ def _check_transformer(module) -> None:
             raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected torch.float32")
 
 
-def _check_experts(config) -> None:
-    for name in EXPERTS:
-        if (getattr(config, name, None) or 0) > 1:
-            raise ExportError(f"a mixture of experts ({name}) is not supported")
+def _check_experts(transformer: torch.nn.Module) -> None:
+    """Tracing records only the experts that its texts visit."""
+    for module in transformer.modules():
+        kind = type(module).__name__
+        if "Expert" in kind or "MoE" in kind:
+            raise ExportError(f"a mixture of experts ({kind}) is not supported")
 
 
 def _check_modules(model: SentenceTransformer) -> None:
     first, *rest = model
     _check_transformer(first)
-    _check_experts(first.auto_model.config)
+    _check_experts(first.auto_model)
     if not rest or type(rest[0]).__name__ != "Pooling":
         found = type(rest[0]).__name__ if rest else "nothing"
         raise ExportError(f"the Transformer is followed by {found}, expected Pooling")
