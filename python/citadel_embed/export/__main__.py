@@ -47,7 +47,8 @@ def _arguments() -> argparse.Namespace:
         description="Make a model pack for the C library from a sentence-transformers or transformers "
         "model. The pack is published only if its vectors agree with those of "
         "sentence-transformers to 1e-5.",
-        epilog="example: python -m citadel_embed.export ./all-MiniLM-L6-v2 ~/.local/share/citadel/models/all-MiniLM-L6-v2",
+        epilog="example: python -m citadel_embed.export ./all-MiniLM-L6-v2 "
+        "~/.local/share/citadel/models/all-MiniLM-L6-v2",
     )
     parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
@@ -75,7 +76,7 @@ def _unexpected(error: Exception) -> str:
 
 def main() -> int:
     arguments = _arguments()
-    progress = Progress(phases=7, quiet=arguments.quiet)
+    progress = Progress(phases=6, quiet=arguments.quiet)
     try:
         _silence_libraries()
         from .export import export

@@ -117,13 +117,14 @@ def export(arguments, progress) -> str:
     with destination as folder:
         files = {"tokenizer.json": write_file(folder / "tokenizer.json", model.tokenizer_json.encode())}
         sample = _sample(model, folder / "tokenizer.json")
-        progress.phase(f"tokenizer gives the same ids on {len(sample.texts)} texts")
-
         dim = sample.vectors.shape[1]
         # The small vocabulary of a test model need not tell scripts apart, a real one does.
         alike = gate.median_cosine(sample.vectors[: sample.golden])
         warning = f"; WARNING: texts look alike to this model, median cosine {alike:.3f}"
-        progress.phase(f"reference vectors of {dim} dimensions" + (warning if alike > gate.ALIKE else ""))
+        progress.phase(
+            f"ids and reference vectors of {len(sample.texts)} texts"
+            + (warning if alike > gate.ALIKE else "")
+        )
 
         graph, layout, why = _traced(model, sample)
         progress.phase(f"traced, layout {layout}" + (f" because: {why}" if why else ""))

@@ -126,9 +126,9 @@ def _exchange(one: Path, other: Path) -> bool:
     """Swap two directories in one step; False where the file system or the C library cannot."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     at_cwd, exchange = -100, 2
-    return renameat2 is not None and 0 == renameat2(
-        at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange
-    )
+    if renameat2 is None:
+        return False
+    return not renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange)
 
 
 class Destination:

@@ -22,7 +22,8 @@ KNOWN_MODULES = {"Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
 
 # More tokens than any model takes: who cuts nowhere up to here has no limit.
 NO_LIMIT = 1 << 20
-# These choose their frequencies by the longest text of a batch, once it has more tokens than these members say.
+
+# These choose frequencies by the longest text of a batch, once it has more tokens than this member says.
 DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
 
@@ -85,7 +86,8 @@ class Source:
             )
         except Exception as error:
             raise ExportError(
-                f"sentence-transformers itself fails on texts of up to {self.max_tokens} tokens: {reason(error)}"
+                "sentence-transformers itself fails on texts of up to "
+                f"{self.max_tokens} tokens: {reason(error)}"
             ) from error
         if not np.isfinite(vectors).all():
             raise ExportError("sentence-transformers itself gives NaN or infinity")
@@ -163,7 +165,8 @@ def _load(source: str) -> SentenceTransformer:
                 source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
             )
     except Exception as error:
-        raise ExportError(f"cannot load '{source}': {reason(error)}") from error
+        asked = "" if Path(source).exists() else "is no folder here, and "
+        raise ExportError(f"'{source}' {asked}cannot be loaded: {reason(error)}") from error
     unknown = sorted(name for name in missing if not name.startswith("pooler."))
     if unknown:
         raise ExportError(f"the checkpoint lacks {len(unknown)} weights, the first is '{unknown[0]}'")
@@ -174,7 +177,9 @@ def _check_transformer(module) -> None:
     if type(module).__name__ != "Transformer":
         raise ExportError(f"the first module is {type(module).__name__}, expected Transformer")
     if module.transformer_task != "feature-extraction":
-        raise ExportError(f"the Transformer's task is '{module.transformer_task}', expected feature-extraction")
+        raise ExportError(
+            f"the Transformer's task is '{module.transformer_task}', expected feature-extraction"
+        )
     if "message" in module.modality_config:
         raise ExportError("texts go through a chat template, which is not supported")
     method = module.modality_config.get("text", {})
@@ -231,7 +236,7 @@ def _tokenizer_json(model: SentenceTransformer) -> str:
 
 
 def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
-    """The limit that encode() applies, and a text beyond it: read off what it does, as many files name one."""
+    """The limit that encode() applies, read off what it does as many files name one, and a text beyond it."""
     whole = tokenizers.Tokenizer.from_str(tokenizer_json)
     text = texts.long()
     while True:
@@ -240,7 +245,9 @@ def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
         if used < count:
             return used, text
         if count > NO_LIMIT:
-            raise ExportError("the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)")
+            raise ExportError(
+                "the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)"
+            )
         if len(text) > 16 * NO_LIMIT:
             raise ExportError("the tokenizer finds no tokens in ordinary texts")
         text += "\n" + text
@@ -273,8 +280,8 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
         fixed = parameters.get(DYNAMIC_ROPE[kind]) or getattr(config, DYNAMIC_ROPE[kind], 0)
         if max_tokens > fixed:
             raise ExportError(
-                f"'{kind}' position embeddings change with the longest text of a batch beyond {fixed} tokens: "
-                "lower max_seq_length in sentence_bert_config.json"
+                f"'{kind}' position embeddings change with the longest text of a batch beyond "
+                f"{fixed} tokens: lower max_seq_length in sentence_bert_config.json"
             )
 
 
