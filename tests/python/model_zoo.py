@@ -230,7 +230,7 @@ def pooling(mode="mean", hidden: int = HIDDEN, **more) -> Pooling:
 
 
 def dense(inputs: int, outputs: int, activation=None, **more) -> Dense:
-    """Weights so large that different vectors stay different through many of these."""
+    """Weights so large that different vectors stay different behind a function."""
     torch.manual_seed(inputs * outputs)
     made = Dense(inputs, outputs, activation_function=activation or torch.nn.Identity(), **more)
     torch.nn.init.normal_(made.linear.weight, std=3 / inputs**0.5)
@@ -275,11 +275,10 @@ def _pooled(mode, **expected) -> Animal:
     )
 
 
-def _activations(folder: Path) -> Path:
-    nn = torch.nn
-    functions = [nn.Tanh(), nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.LeakyReLU(), nn.Identity()]
-    layers = [dense(HIDDEN, HIDDEN, function) for function in functions]
-    return write(folder, bert(), pooling(), *layers, dense(HIDDEN, 20, nn.Tanh(), bias=False))
+def _activation(function: torch.nn.Module, **more) -> Animal:
+    return Animal(
+        lambda folder: write(folder, bert(), pooling(), dense(HIDDEN, 20, function, **more)), _plain(dim=20)
+    )
 
 
 def _architecture(config) -> str:
@@ -321,7 +320,11 @@ ZOO: dict[str, Animal] = {
     "cls+max+mean": _pooled(("cls", "max", "mean"), dim=3 * HIDDEN),
     "six modes": _pooled(Pooling.POOLING_MODES, dim=6 * HIDDEN),
     "no Normalize": Animal(lambda folder: write(folder, bert(), pooling()), _plain()),
-    "Dense activations": Animal(_activations, _plain(dim=20)),
+    "Dense Tanh, no bias": _activation(torch.nn.Tanh(), bias=False),
+    "Dense ReLU": _activation(torch.nn.ReLU()),
+    "Dense GELU": _activation(torch.nn.GELU()),
+    "Dense SiLU": _activation(torch.nn.SiLU()),
+    "Dense Sigmoid": _activation(torch.nn.Sigmoid()),
     "Dense residual": Animal(
         lambda folder: write(
             folder,

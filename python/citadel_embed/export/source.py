@@ -158,7 +158,8 @@ def _drop_pooler(transformer: torch.nn.Module) -> None:
         transformer.pooler = None
 
 
-def _load(source: str) -> SentenceTransformer:
+def _load(source: str) -> tuple[SentenceTransformer, set[str]]:
+    """The model, and the weights that no file has."""
     try:
         with _missing_weights() as missing:
             model = SentenceTransformer(
@@ -167,10 +168,13 @@ def _load(source: str) -> SentenceTransformer:
     except Exception as error:
         asked = "" if Path(source).exists() else "is no folder here, and "
         raise ExportError(f"'{source}' {asked}cannot be loaded: {reason(error)}") from error
-    unknown = sorted(name for name in missing if not name.startswith("pooler."))
-    if unknown:
-        raise ExportError(f"the checkpoint lacks {len(unknown)} weights, the first is '{unknown[0]}'")
-    return model.eval()
+    return model.eval(), missing
+
+
+def _check_weights(missing: set[str]) -> None:
+    names = sorted(name for name in missing if not name.startswith("pooler."))  # see _drop_pooler
+    if names:
+        raise ExportError(f"the checkpoint lacks {len(names)} weights, the first is '{names[0]}'")
 
 
 def _check_transformer(module) -> None:
@@ -289,8 +293,9 @@ def load(source: str, name: str | None) -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of."""
     _check_source(source)
     with contextlib.redirect_stdout(None):
-        model = _load(source)
+        model, missing = _load(source)
     _check_modules(model)
+    _check_weights(missing)
     _check_activations(model, source)
     _drop_pooler(model[0].auto_model)
     tokenizer_json = _tokenizer_json(model)
