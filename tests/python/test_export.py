@@ -361,14 +361,18 @@ def types_of_one(folder: Path) -> None:
     change_json(folder / "tokenizer_config.json", model_input_names=names)
 
 
+def characters(folder: Path) -> None:
+    """Canine's tokenizer is Python."""
+    (folder / "tokenizer.json").unlink()
+    zoo.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "CanineTokenizer"})
+
+
 def nothing_is_a_token(folder: Path) -> None:
     path = folder / "tokenizer.json"
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
     tokenizer.normalizer = tokenizers.normalizers.Replace(tokenizers.Regex(r"[\s\S]"), "")
     tokenizer.save(str(path))
 
-
-TRANSFORMER = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
 
 # One change to an ordinary model each, and the reason.
 REFUSED = {
@@ -397,7 +401,7 @@ REFUSED = {
             model_type="nobody",
             auto_map={"AutoConfig": "code.Config", "AutoModel": "code.Model"},
         ),
-        "cannot be loaded: ",
+        " contains custom code ",
     ),
     "missing weight": (
         weights(lambda state: state.pop("encoder.layer.1.output.dense.weight")),
@@ -432,6 +436,7 @@ REFUSED = {
         settings("1_Pooling/config.json", include_prompt=False),
         "Pooling with include_prompt=False",
     ),
+    "no tokenizer.json": (characters, "CanineTokenizer has no fast tokenizer (tokenizer.json)"),
     "cut on the left": (
         settings("tokenizer_config.json", truncation_side="left"),
         "the tokenizer cuts texts on the left, expected right",
