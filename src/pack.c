@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -154,7 +155,7 @@ static int check_file_digest(const ce_pack *pack, const ce_pack_file *file, ce_e
 
 static int check_identity(const ce_pack *pack, const char *require_id, ce_error *error)
 {
-    if (strcmp(pack->id, require_id) != 0)
+    if (strcasecmp(pack->id, require_id) != 0)
         return ce_fail(error, CE_E_BAD_MODEL, "the model's identity is %s, required is %s",
                        pack->id, require_id);
     for (size_t i = 0; i < pack->file_count; i++) {

@@ -79,8 +79,9 @@ fake_probe *reset_probe(void)
     assert_non_null(probe);
     pthread_mutex_lock(&probe->lock);
     probe->loads = probe->runs = probe->texts = probe->most_threads = 0;
-    assert_int_equal(probe->models, 0);
+    int models = probe->models;
     pthread_mutex_unlock(&probe->lock);
+    assert_int_equal(models, 0);
     return probe;
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import struct
 import sys
@@ -237,6 +238,13 @@ def with_artifact(**members) -> Pack:
     return with_manifest(artifacts=[artifact("fp32") | members])
 
 
+def other_vectors(data: bytes) -> bytes:
+    """The first number of the golden vectors is wrong by 2e-5, twice what is allowed."""
+    at = len(data) - 4 * DIM * len(GOLDEN)
+    (number,) = struct.unpack_from("<f", data, at)
+    return data[:at] + struct.pack("<f", number + 2e-5) + data[at + 4 :]
+
+
 def flip(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 
@@ -295,7 +303,7 @@ def bad_packs() -> dict[str, Pack]:
         "weights-cut": with_file(weights, lambda data: data[:-1]),
         "weights-empty": with_true_file(weights, lambda data: b""),
         "golden-flip": with_file("golden.safetensors", flip),
-        "golden-wrong": with_true_file("golden.safetensors", flip),
+        "golden-wrong": with_true_file("golden.safetensors", other_vectors),
         "golden-none": with_true_file("golden.json", lambda data: b'{"texts": []}'),
         "golden-few": with_true_file("golden.json", lambda data: b'{"texts": [{"text": "fox"}]}'),
         "graph-other": Pack("bad", graph="real"),
@@ -308,7 +316,7 @@ def bad_packs() -> dict[str, Pack]:
 
 def damage(bad: Path) -> None:
     """What no writer of packs would do."""
-    for name in ("no-tokenizer", "manifest-flip", "manifest-cut", "no-digest", "directory-file"):
+    for name in ("no-tokenizer", "manifest-flip", "manifest-cut", "no-digest", "directory-file", "pipe-file"):
         shutil.copytree(bad / "fail-load", bad / name)
     (bad / "no-tokenizer" / "tokenizer.json").unlink()
     manifest = bad / "manifest-flip" / "citadel.json"
@@ -318,6 +326,8 @@ def damage(bad: Path) -> None:
     (bad / "no-digest" / "citadel.sha256").unlink()
     (bad / "directory-file" / "tokenizer.json").unlink()
     (bad / "directory-file" / "tokenizer.json").mkdir()
+    (bad / "pipe-file" / "tokenizer.json").unlink()
+    os.mkfifo(bad / "pipe-file" / "tokenizer.json")
     (bad / "empty").mkdir()
 
 
