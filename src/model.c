@@ -181,9 +181,8 @@ static int read_load_options(const citadel_load_options *options, citadel_load_o
     status = ce_precision_check(known->precision, "load options", error);
     if (status != CE_OK)
         return status;
-    if (known->require_id &&
-        (strlen(known->require_id) != 64 ||
-         strspn(known->require_id, "0123456789abcdefABCDEF") != 64))
+    if (known->require_id && (strlen(known->require_id) != 64 ||
+                              strspn(known->require_id, "0123456789abcdefABCDEF") != 64))
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
                        "load options: require_id is '%s', expected 64 hexadecimal digits",
                        known->require_id);

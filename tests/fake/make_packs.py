@@ -192,6 +192,10 @@ def good_packs() -> dict[str, Pack]:
         "prompted": Pack("prompted", default_prompt="query"),
         "moody": Pack("moody", graph=MOODS),
         "moody-padded": Pack("moody-padded", layout="padded", graph=MOODS),
+        # Every text waits at the gate, the golden ones of a load too.
+        "slow": Pack("slow", graph=f"fake wait-id {CLS}"),
+        "slow-failing": Pack("slow-failing", graph=f"fake wait-id {CLS} fail-id {CLS}"),
+        "two-lines": Pack("two\nlines"),
         "two-forms": Pack("two-forms", precisions=("bf16", "fp32")),
         "bf16-only": Pack("bf16-only", precisions=("bf16",)),
         # Version 1 readers ignore members they do not know.
