@@ -419,6 +419,15 @@ static void test_prompts_are_listed(void **state)
     assert_fails(CITADEL_E_INVALID_ARGUMENT, "text is NULL",
                  citadel_model_prompt(model, 0, &name, NULL, &error));
     citadel_model_unload(model);
+
+    model = load(engine, "no-prompts");
+    assert_fails(CITADEL_E_NOT_FOUND, "prompt 0 was asked for, the model has 0",
+                 citadel_model_prompt(model, 0, &name, &text, &error));
+    citadel_embed_options options = CITADEL_EMBED_OPTIONS_INIT;
+    options.prompt_name = "query";
+    assert_fails(CITADEL_E_NOT_FOUND, "no prompt is named 'query'; the model has none",
+                 citadel_model_embed(model, NULL, NULL, 0, &options, NULL, 0, NULL, &error));
+    citadel_model_unload(model);
 }
 
 /* ---- Backend ------------------------------------------------------------------------------ */

@@ -185,7 +185,10 @@ class Pack:
 
 
 def good_packs() -> dict[str, Pack]:
+    no_prompts = Pack("no prompts")
+    del no_prompts.manifest["prompts"], no_prompts.manifest["default_prompt"]
     return {
+        "no-prompts": no_prompts,
         "tiny": Pack("tiny"),
         "raw": Pack("raw", normalize=False),
         "padded": Pack("padded", layout="padded"),
