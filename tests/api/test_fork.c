@@ -62,6 +62,17 @@ static int use_parents(citadel_engine *engine, citadel_model *model)
     return 0;
 }
 
+static void test_a_child_is_told_that_it_has_no_threads(void **state)
+{
+    (void)state;
+    citadel_engine *engine = new_engine(2, 1);
+    citadel_model *model = load(engine, "tiny");
+    in_child(use_parents, engine, model);
+    assert_true(embeds_right(model, "fox", 0));
+    citadel_model_unload(model);
+    citadel_engine_destroy(engine);
+}
+
 /* ThreadSanitizer takes a child's new threads for the parent's, whose ids they get again. */
 #ifndef __SANITIZE_THREAD__
 static int use_own(citadel_engine *engine, citadel_model *model)
@@ -83,17 +94,6 @@ static int use_both(citadel_engine *engine, citadel_model *model)
 {
     int line = use_parents(engine, model);
     return line ? line : use_own(engine, model);
-}
-
-static void test_a_child_is_told_that_it_has_no_threads(void **state)
-{
-    (void)state;
-    citadel_engine *engine = new_engine(2, 1);
-    citadel_model *model = load(engine, "tiny");
-    in_child(use_parents, engine, model);
-    assert_true(embeds_right(model, "fox", 0));
-    citadel_model_unload(model);
-    citadel_engine_destroy(engine);
 }
 
 static void test_a_child_can_have_an_engine_of_its_own(void **state)
