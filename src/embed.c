@@ -378,9 +378,11 @@ static int run(request *r, ce_error *error)
     return status;
 }
 
+/* A count that wrapped is the size of no array. */
 static int fail_all(citadel_text_result *results, size_t count, int status)
 {
-    for (size_t i = 0; results && i < count; i++)
+    int possible = count <= PTRDIFF_MAX / sizeof *results;
+    for (size_t i = 0; results && possible && i < count; i++)
         results[i] = (citadel_text_result){.status = status};
     return status;
 }

@@ -304,10 +304,14 @@ static void test_a_count_that_overflows_is_refused(void **state)
     float out[DIM];
     const size_t counts[] = {SIZE_MAX, SIZE_MAX / DIM, SIZE_MAX / DIM + 2,
                              SIZE_MAX / (DIM * sizeof *out) + 1};
+    citadel_text_result result = {.status = 77};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         assert_fails(
             CITADEL_E_CAPACITY, "out has room for 8 floats",
             citadel_model_embed(tiny, &text, NULL, counts[i], NULL, out, DIM, NULL, &error));
+    assert_fails(CITADEL_E_CAPACITY, "out has room for 8 floats",
+                 citadel_model_embed(tiny, &text, NULL, SIZE_MAX, NULL, out, DIM, &result, &error));
+    assert_int_equal(result.status, 77);
 }
 
 /* ---- Prompts ------------------------------------------------------------------------------ */
