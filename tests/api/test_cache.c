@@ -357,6 +357,55 @@ static void test_a_model_unloaded_during_a_call_can_be_loaded_again(void **state
     citadel_engine_destroy(s.engine);
 }
 
+static void test_a_model_unloaded_during_a_call_is_kept_if_embedded_by_name(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = new_engine(2, 1)};
+    pthread_t user;
+    s.models[0] = load(s.engine, "moody");
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, hold_waiting, &s), 0);
+    await(probe, &probe->waiting, 1);
+    citadel_model_unload(s.models[0]);
+    /* Without texts, as the call that waits has all compute threads. */
+    assert_ok(citadel_embed(s.engine, "moody", NULL, NULL, 0, NULL, NULL, 0, NULL, &error));
+    set_gate(probe, 0);
+    pthread_join(user, NULL);
+    assert_int_equal(read_probe(probe, &probe->models), 1);
+    expect_loads(s.engine, "moody", 0);
+    citadel_engine_destroy(s.engine);
+}
+
+/* As above, but meanwhile the name has come to mean another pack. */
+static void test_a_pack_replaced_during_a_call_is_found_after_an_unload(void **state)
+{
+    (void)state;
+    char link[] = "/tmp/citadel-test-XXXXXX";
+    assert_non_null(mkdtemp(link));
+    rmdir(link);
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = new_engine(2, 2)};
+    pthread_t user;
+    assert_int_equal(symlink(FAKE_PACKS "/moody", link), 0);
+    s.models[0] = load(s.engine, link);
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, hold_waiting, &s), 0);
+    await(probe, &probe->waiting, 1);
+    citadel_model_unload(s.models[0]);
+    unlink(link);
+    /* One that is refused before anything is computed, as the call that waits has all compute threads. */
+    assert_int_equal(symlink(FAKE_PACKS "/bad/weights-flip", link), 0);
+    citadel_model *model;
+    assert_fails(CITADEL_E_BAD_MODEL, "weights-flip",
+                 citadel_model_load(s.engine, link, NULL, &model, &error));
+    set_gate(probe, 0);
+    pthread_join(user, NULL);
+    assert_int_equal(s.status, 0);
+    citadel_engine_destroy(s.engine);
+    unlink(link);
+}
+
 /* A model in steady use by three threads, so that it is never idle by itself, and a fourth that wants another. */
 static int use_steadily_or_load(int number, void *argument)
 {
@@ -401,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_one_failure_serves_all_who_ask),
         cmocka_unit_test(test_a_load_waits_for_a_slot_in_use),
         cmocka_unit_test(test_a_model_unloaded_during_a_call_can_be_loaded_again),
+        cmocka_unit_test(test_a_model_unloaded_during_a_call_is_kept_if_embedded_by_name),
+        cmocka_unit_test(test_a_pack_replaced_during_a_call_is_found_after_an_unload),
         cmocka_unit_test(test_steady_use_of_one_model_starves_no_other),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);

@@ -3,7 +3,9 @@
 #include "faults.h"
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TEXTS = 24 };
@@ -236,12 +238,37 @@ static void test_threads_that_cannot_be_started(void **state)
     assert_int_equal(run_with_every_fault(&steps[0], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 2);
 }
 
+static void test_bad_packs_leave_nothing_behind(void **state)
+{
+    (void)state;
+    scene s = {0};
+    int packs = 0;
+    DIR *bad = opendir(FAKE_PACKS "/bad");
+    assert_non_null(bad);
+    assert_ok(create_engine(&s, &error));
+    for (struct dirent *entry; (entry = readdir(bad));) {
+        char name[512];
+        citadel_model *model;
+        long mappings = fault_mappings();
+        snprintf(name, sizeof name, FAKE_PACKS "/bad/%s", entry->d_name);
+        if (citadel_model_load(s.engine, name, NULL, &model, &error) == CITADEL_OK)
+            citadel_model_unload(model);
+        assert_int_equal(fault_mappings(), mappings);
+        packs++;
+    }
+    closedir(bad);
+    assert_true(packs > 50);
+    citadel_engine_destroy(s.engine);
+    assert_int_equal(fault_blocks(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_that_is_missing_anywhere),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_threads_that_cannot_be_started),
+        cmocka_unit_test(test_bad_packs_leave_nothing_behind),
     };
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
 }
