@@ -147,6 +147,7 @@ int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
     if (status == CE_OK)
         status = check_golden(model, error);
     ce_pack_drop_golden(pack);
+    ce_pack_close_directory(pack);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", pack->path);
         return status;

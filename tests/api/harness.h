@@ -52,6 +52,10 @@ int close_enough(const float *got, const float *expected, size_t count);
 /* Run `work` in `count` threads at once, numbered from 0, and assert that it gives 0 in each. */
 void in_threads(int count, int (*work)(int number, void *shared), void *shared);
 
+/* A good pack in a directory of its own, which is made if need be. */
+void copy_pack(const char *name, const char *to);
+void remove_pack(const char *directory);
+
 /* Entries of a directory of /proc/self. */
 int count_threads(void);
 int count_files(void);

@@ -119,43 +119,6 @@ static void test_a_failed_load_takes_no_slot(void **state)
 
 /* ---- Identity ----------------------------------------------------------------------------- */
 
-static void copy_file(const char *from, const char *to)
-{
-    char buffer[4096];
-    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
-    assert_non_null(in);
-    assert_non_null(out);
-    for (size_t size; (size = fread(buffer, 1, sizeof buffer, in)) > 0;)
-        assert_int_equal(fwrite(buffer, 1, size, out), size);
-    fclose(in);
-    assert_int_equal(fclose(out), 0);
-}
-
-static const char *const pack_files[] = {
-    "citadel.json",       "citadel.sha256", "tokenizer.json",           "golden.json",
-    "golden.safetensors", "graph.fp32.pt",  "weights.fp32.safetensors",
-};
-
-static void copy_pack(const char *name, const char *to)
-{
-    for (size_t i = 0; i < sizeof pack_files / sizeof pack_files[0]; i++) {
-        char source[4096], target[4096];
-        snprintf(source, sizeof source, FAKE_PACKS "/%s/%s", name, pack_files[i]);
-        snprintf(target, sizeof target, "%s/%s", to, pack_files[i]);
-        copy_file(source, target);
-    }
-}
-
-static void remove_pack(const char *directory)
-{
-    for (size_t i = 0; i < sizeof pack_files / sizeof pack_files[0]; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", directory, pack_files[i]);
-        unlink(path);
-    }
-    rmdir(directory);
-}
-
 static void test_a_model_is_known_by_its_identity_not_its_path(void **state)
 {
     (void)state;

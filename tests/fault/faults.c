@@ -15,6 +15,7 @@
 
 static atomic_long left[FAULT_KINDS]; /* calls until the one that fails; 0 or less: none does */
 static atomic_int failure, struck;
+static void (*interrupt)(void);
 static atomic_long blocks, mappings;
 
 void fault_arm(fault_kind kind, long number, int errnum)
@@ -23,6 +24,14 @@ void fault_arm(fault_kind kind, long number, int errnum)
         atomic_store(&left[k], 0);
     atomic_store(&struck, 0);
     atomic_store(&failure, errnum);
+    interrupt = NULL;
+    atomic_store(&left[kind], number);
+}
+
+void fault_interrupt(fault_kind kind, long number, void (*run)(void))
+{
+    fault_arm(kind, 0, 0);
+    interrupt = run;
     atomic_store(&left[kind], number);
 }
 
@@ -46,6 +55,10 @@ static int strikes(fault_kind kind)
     if (atomic_fetch_sub(&left[kind], 1) != 1)
         return 0;
     atomic_store(&struck, 1);
+    if (interrupt) {
+        interrupt();
+        return 0;
+    }
     errno = atomic_load(&failure);
     return 1;
 }
@@ -115,6 +128,8 @@ char *ce_strndup(const char *text, size_t length)
 
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
+int __real_openat64(int directory, const char *path, int flags, ...);
+int __wrap_openat64(int directory, const char *path, int flags, ...);
 int __real_fstat64(int fd, struct stat *info);
 int __wrap_fstat64(int fd, struct stat *info);
 void *__real_mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset);
@@ -130,6 +145,11 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_open64(const char *path, int flags, ...)
 {
     return strikes(FAULT_OPEN) ? -1 : __real_open64(path, flags);
+}
+
+int __wrap_openat64(int directory, const char *path, int flags, ...)
+{
+    return strikes(FAULT_OPEN) ? -1 : __real_openat64(directory, path, flags);
 }
 
 int __wrap_fstat64(int fd, struct stat *info)

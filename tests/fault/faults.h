@@ -5,7 +5,7 @@
 
 typedef enum fault_kind {
     FAULT_MEMORY, /* a function of lib/base/mem.h */
-    FAULT_OPEN,
+    FAULT_OPEN,   /* and openat */
     FAULT_FSTAT,
     FAULT_MMAP,
     FAULT_THREAD, /* pthread_create */
@@ -14,6 +14,9 @@ typedef enum fault_kind {
 
 /* The `number`th call of this kind from now on, counted from 1, fails with `errnum`; 0: none does. */
 void fault_arm(fault_kind kind, long number, int errnum);
+
+/* Before the `number`th call of this kind, `run` runs; the call does not fail. */
+void fault_interrupt(fault_kind kind, long number, void (*run)(void));
 
 /* Whether the call that was to fail has been made. */
 int fault_struck(void);

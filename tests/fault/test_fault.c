@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { TEXTS = 24 };
 
@@ -220,13 +221,13 @@ static void expect_system_faults(fault_kind kind, int errnum, citadel_status sta
     assert_int_equal(run_with_every_fault(&steps[3], kind, errnum, status), calls);
 }
 
-/* The seven files of a pack, of which none is empty. */
+/* The directory of a pack, and its seven files, of which none is empty. */
 static void test_files_that_cannot_be_read(void **state)
 {
     (void)state;
     enum { FILES = 7 };
-    expect_system_faults(FAULT_OPEN, EACCES, CITADEL_E_IO, FILES);
-    expect_system_faults(FAULT_OPEN, EMFILE, CITADEL_E_IO, FILES);
+    expect_system_faults(FAULT_OPEN, EACCES, CITADEL_E_IO, 1 + FILES);
+    expect_system_faults(FAULT_OPEN, EMFILE, CITADEL_E_IO, 1 + FILES);
     expect_system_faults(FAULT_FSTAT, EIO, CITADEL_E_IO, FILES);
     expect_system_faults(FAULT_MMAP, ENODEV, CITADEL_E_IO, FILES);
     expect_system_faults(FAULT_MMAP, ENOMEM, CITADEL_E_NO_MEMORY, FILES);
@@ -236,6 +237,45 @@ static void test_threads_that_cannot_be_started(void **state)
 {
     (void)state;
     assert_int_equal(run_with_every_fault(&steps[0], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 2);
+}
+
+/* A new pack is renamed into the place of the one that is being loaded. */
+static struct {
+    char here[64], next[64], gone[64];
+} places;
+
+static void replace_pack(void)
+{
+    rename(places.here, places.gone);
+    rename(places.next, places.here);
+}
+
+static void test_a_pack_replaced_during_its_load_is_not_mixed(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/citadel-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    snprintf(places.here, sizeof places.here, "%s/here", directory);
+    snprintf(places.next, sizeof places.next, "%s/next", directory);
+    snprintf(places.gone, sizeof places.gone, "%s/gone", directory);
+    scene s = {0};
+    assert_ok(create_engine(&s, &error));
+    for (long number = 1, struck = 1; struck; number++) {
+        copy_pack("number-1", places.here);
+        copy_pack("number-2", places.next);
+        fault_interrupt(FAULT_OPEN, number, replace_pack);
+        assert_ok(citadel_model_load(s.engine, places.here, NULL, &s.model, &error));
+        struck = fault_struck();
+        fault_arm(FAULT_OPEN, 0, 0);
+        /* The first to be opened is the directory itself. */
+        assert_true(embeds_right(s.model, "fox", struck && number == 1 ? 2 : 1));
+        citadel_model_unload(s.model);
+        remove_pack(places.here);
+        remove_pack(places.next);
+        remove_pack(places.gone);
+    }
+    rmdir(directory);
+    citadel_engine_destroy(s.engine);
 }
 
 static void test_bad_packs_leave_nothing_behind(void **state)
@@ -268,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_memory_that_is_missing_anywhere),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_threads_that_cannot_be_started),
+        cmocka_unit_test(test_a_pack_replaced_during_its_load_is_not_mixed),
         cmocka_unit_test(test_bad_packs_leave_nothing_behind),
     };
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
