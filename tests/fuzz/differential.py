@@ -5,7 +5,7 @@
 A TARGET is a file of the zoo (all, by default) or the path of a tokenizer.json. Texts are made of what makes
 trouble: marks, jamo, emoji, white space of every kind, pieces of the file's own vocabulary, long runs. A text
 that fails is cut down as far as it still fails and printed; the exit status is 1. The same seed gives the
-same texts; --seconds only says when to stop.
+same texts, of which as many as the time allows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ALPHABET: list[tuple[float, list[str]]] = [
     (1, of((0x2B81E, 0x2B821), (0x2B91E, 0x2B921), (0x2CEAE, 0x2CEB1), (0x2FA1E, 0x2FA20))),
     (1, of((0x915, 0x94D), (0x995, 0x9CD), (0xE01, 0xE4E), (0xD15, 0xD4D), (0x1000, 0x103A))),
     (1, of((0x5D0, 0x5EA), (0x621, 0x64A), (0x410, 0x44F), (0x391, 0x3C9), (0x10D0, 0x10E0))),
-    (1, ["👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "🇫", "☺\ufe0f", "1\ufe0f\u20e3", "🏴\U000e0067\U000e007f", "😀"]),
+    (1, ["👩\u200d👩\u200d👧", "👍🏽", "🇩🇪🇫", "☺\ufe0f", "1\ufe0f\u20e3", "🏴\U000e0067\U000e007f"]),
     (1, ["▁", "▁▁", "Ġ", "Ċ", "##", "##ing", "<0x0A>", "</w>", "|||", "\ufdfa", "\u0344", "\u0958"]),
     (0.2, of((0x80, 0x17F), (0x2100, 0x214F), (0x2460, 0x24FF), (0xFB00, 0xFB4F), (0x1F100, 0x1F1FF))),
     (0.2, of((0x1D400, 0x1D4FF), (0x10400, 0x1044F), (0x1E900, 0x1E943), (0x12000, 0x12020))),
@@ -184,18 +184,20 @@ def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("targets", nargs="*", metavar="TARGET")
-    parser.add_argument("--seconds", type=float, default=60, help="when to stop (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, help="for all targets together (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="which texts (%(default)s)")
     arguments = parser.parse_args()
 
-    targets = [load(name) for name in arguments.targets or tokenizer_zoo.ZOO]
-    end = time.monotonic() + arguments.seconds
+    names = arguments.targets or list(tokenizer_zoo.ZOO)
     count = failures = 0
-    for index, target in ((i, target) for i in itertools.count() for target in targets):
-        failures += round_of(target, arguments.seed, index)
-        count += BATCH
-        if time.monotonic() >= end or failures >= 1000:
-            break
+    for name in names:
+        target = load(name)  # one at a time: all of them would take gigabytes
+        end = time.monotonic() + arguments.seconds / len(names)
+        for index in itertools.count():
+            failures += round_of(target, arguments.seed, index)
+            count += BATCH
+            if time.monotonic() >= end:
+                break
     print(f"{count} texts, seed {arguments.seed}: {failures or 'no'} differences")
     sys.exit(failures > 0)
 

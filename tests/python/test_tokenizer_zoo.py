@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
 from tokenizers import Tokenizer
 
 import corpora
-from tokenizer_driver import ROOT, Ours, Refused, byte_spans, differences
-from tokenizer_zoo import ZOO, path, reference
+import differential
+from tokenizer_driver import Ours, Refused, byte_spans, differences
+from tokenizer_zoo import LLAMA3, ZOO, path, reference
 
 SCALARS = [s for s in range(0x110000) if not 0xD800 <= s <= 0xDFFF]
 # Most scripts in use, one in 97 elsewhere, and the edges of what normalizers and patterns tell apart.
@@ -78,7 +78,7 @@ def test_scalars_alone_and_between_letters(zoo, scalars):
     assert zoo.differences([f"a{chr(s)}b" for s in scalars], spans) == []
 
 
-@pytest.mark.parametrize("share", [pytest.param(26), pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [pytest.param(len(ZOO)), pytest.param(1, marks=pytest.mark.slow)])
 def test_corpora(zoo, share):
     """By default every file gets other documents, all files together all of them."""
     texts = corpora.sample(share, list(ZOO).index(zoo.name) % share)
@@ -229,16 +229,15 @@ NEW_TOKENS = ["[NEW]", "new", "New York", "é", "<s>x", " lead", "trail ", "ﬁ"
 def test_flags_of_added_tokens(name, flags):
     content = json.loads(path(name).read_text(encoding="utf-8"))
     options = dict(zip(("normalized", "single_word", "lstrip", "rstrip"), flags, strict=True))
-    tokenizer = Tokenizer.from_str(json.dumps(content))
-    options["special"] = False
+    vocab = content["model"]["vocab"]
+    if isinstance(vocab, list):
+        vocab = {piece: i for i, (piece, _) in enumerate(vocab)}
+    tokens = {token["content"]: token for token in content["added_tokens"]}
     for token in [*NEW_TOKENS, "plain"]:
-        id_ = tokenizer.token_to_id(token)
-        taken = {added["id"] for added in content["added_tokens"]}
-        if id_ not in taken:
-            flags_here = {**options, "normalized": True} if token == "plain" else options
-            next_id = max([*taken, tokenizer.get_vocab_size(with_added_tokens=False) - 1]) + 1
-            number = next_id if id_ is None else id_
-            content["added_tokens"].append({"id": number, "content": token, **flags_here})
+        free = max(len(vocab), *(added["id"] + 1 for added in tokens.values()))
+        tokens[token] = {"id": vocab.get(token, free), "content": token, "special": False, **options}
+    tokens["plain"]["normalized"] = True
+    content["added_tokens"] = list(tokens.values())
     theirs = Tokenizer.from_str(json.dumps(content))
     theirs.no_truncation()
     theirs.no_padding()
@@ -263,18 +262,18 @@ def limit_texts() -> list[str]:
         "  a ",
         "unbelievable",
         "[SEP] a <mask> </s>",
-        "word " * 60,
-        "中文" * 40,
-        "x" * 90 + " y",
+        "word " * 30,
+        "中文" * 20,
+        "x" * 60 + " y",
     ]
     texts += [
-        "<s>" * 20,
-        "a\u0301" * 30,
-        "👩\u200d👩\u200d👧 " * 9,
-        "1234567890" * 5,
-        " " * 30 + "a" + "\n" * 30,
+        "<s>" * 12,
+        "a\u0301" * 20,
+        "👩\u200d👩\u200d👧 " * 4,
+        "1234567890" * 3,
+        " " * 12 + "a" + "\n" * 12,
     ]
-    return texts + [text[:250] for text in corpora.sample(3000)]
+    return texts + [text[:90] for text in corpora.sample(3000)]
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
@@ -315,8 +314,8 @@ def pair_texts() -> list[tuple[str, str]]:
         "a",
         " b",
         "un believable",
-        "word " * 20,
-        "中文" * 12,
+        "word " * 9,
+        "中文" * 4,
         "a\u0301 <mask> </s>",
         "日本語 text 12",
     ]
@@ -337,7 +336,7 @@ def test_pairs(zoo, specials):
 def test_limits_of_pairs(zoo, left):
     both = pair_texts()
     texts, pairs = zip(*both, strict=True)
-    for limit in (*range(max(zoo.specials(pair=True), 1), 20), 30, 31):
+    for limit in (*range(max(zoo.specials(pair=True), 1), 14), 19, 20):
         theirs = zoo.limited(limit, left).encode_batch(both)
         ours = zoo.ours.results(texts, pairs, max_tokens=limit, truncate_left=left, spans=True, type_ids=True)
         for (text, pair), expected, result in zip(both, theirs, ours, strict=True):
@@ -379,8 +378,6 @@ REFUSED = [
     ("minilm", "pre_tokenizer", {"type": "Made-up"}, r'23 pre_tokenizer\.type "Made-up"'),
     ("e5", "pre_tokenizer.pretokenizers.0.type", "FixedLength", r"23 pre_tokenizer\.pretokenizers\[0\]"),
     ("qwen2", "pre_tokenizer.pretokenizers.0", PATTERN, r"23 pre_tokenizer\.pretokenizers\[0\]\.pattern"),
-    ("qwen2", "pre_tokenizer.pretokenizers.0.behavior", "Removed", r"23 .*pretokenizers\[0\]\.behavior"),
-    ("qwen2", "pre_tokenizer.pretokenizers.0.invert", True, r"23 .*pretokenizers\[0\]\.invert"),
     ("minilm", "post_processor", {"type": "Made-up"}, r'23 post_processor\.type "Made-up"'),
     ("llama3", "post_processor.processors.1.type", "Made-up", r"23 post_processor\.processors\[1\]\.type"),
     ("minilm", "model.type", "WordLevel", r'23 model\.type "WordLevel"'),
@@ -393,8 +390,8 @@ REFUSED = [
     ("phi3", "model.unk_token", "<nowhere>", r"22 model\.unk_token"),
     ("t5", "model.unk_id", 999999, r"22 model\.unk_id"),
     ("t5", "model.vocab.5", ["text"], r"22 .*vocab"),
-    ("e5", "normalizer.precompiled_charsmap", "AAAA", r"22 normalizer\.precompiled_charsmap"),
-    ("e5", "normalizer.precompiled_charsmap", "?", r"22 normalizer\.precompiled_charsmap"),
+    ("e5", "normalizer.precompiled_charsmap", "AAAA", r"22 .*precompiled_charsmap"),
+    ("e5", "normalizer.precompiled_charsmap", "?", r"22 .*precompiled_charsmap"),
 ]
 
 
@@ -417,8 +414,9 @@ def test_a_token_of_a_merge_that_is_missing():
         Ours(json.dumps(content))
 
 
-def test_files_that_are_cut_off(zoo):
-    data = zoo.content
+@pytest.mark.parametrize("name", ["bert-splits", "phrases", "gpt2", "albert"])
+def test_files_that_are_cut_off(name):
+    data = path(name).read_text(encoding="utf-8")
     for cut in [len(data) // 3, len(data) // 2, len(data) - 2]:
         with pytest.raises(Refused, match=r"^22 line "):
             Ours(data[:cut])
@@ -430,10 +428,122 @@ def test_merges_as_strings_are_the_same():
     assert differences(reference("gpt2"), Ours(json.dumps(content)), corpora.sample(200)) == []
 
 
+# ---- Components by themselves ----------------------------------------------------------------
+
+BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+
+
+def replaced(pattern: dict, content: str) -> dict:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def splits(pattern: dict, behaviors: Sequence[str] = BEHAVIORS) -> list[dict]:
+    return [
+        {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+        for behavior in behaviors
+        for invert in (False, True)
+    ]
+
+
+def normalizers() -> list[dict | None]:
+    simple = ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel"]
+    found = [None, *({"type": name} for name in simple)]
+    for left, right in itertools.product([True, False], repeat=2):
+        found.append({"type": "Strip", "strip_left": left, "strip_right": right})
+    found += [
+        replaced({"String": old}, new) for old, new in [("a", ""), ("aa", "a"), (" ", "▁▁"), ("é", "e")]
+    ]
+    found += [
+        replaced({"Regex": old}, new)
+        for old, new in [(" {2,}", " "), (r"\s+", " "), ("[0-9]", "0"), ("a+", "")]
+    ]
+    found += [{"type": "Prepend", "prepend": text} for text in ("▁", "ab", " ")]
+    found += [{"type": "Sequence", "normalizers": parts} for parts in ([], [{"type": "NFC"}])]
+    pairs = itertools.permutations(("NFD", "NFKC", "Lowercase", "StripAccents"), 2)
+    found += [{"type": "Sequence", "normalizers": [{"type": x}, {"type": y}]} for x, y in pairs]
+    inner = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "Prepend", "prepend": "x"}]}
+    found.append(
+        {"type": "Sequence", "normalizers": [{"type": "NFKD"}, inner, replaced({"String": "x"}, "")]}
+    )
+    return found
+
+
+def pre_tokenizers() -> list[dict | None]:
+    simple = ["BertPreTokenizer", "Whitespace", "WhitespaceSplit", "UnicodeScripts"]
+    found = [None, *({"type": name} for name in simple)]
+    found += [{"type": "Punctuation", "behavior": behavior} for behavior in BEHAVIORS]
+    found += [{"type": "Digits", "individual_digits": each} for each in (True, False)]
+    found += [{"type": "CharDelimiterSplit", "delimiter": "a"}, {"type": "FixedLength", "length": 3}]
+    for scheme, cut in itertools.product(("always", "first", "never"), (True, False)):
+        for char in "▁_":
+            found.append({"type": "Metaspace", "replacement": char, "prepend_scheme": scheme, "split": cut})
+    for prefix, regex in itertools.product([True, False], repeat=2):
+        options = {"add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
+        found.append({"type": "ByteLevel", **options})
+    found += [*splits({"String": " "}), *splits({"String": "aa"}), *splits({"Regex": LLAMA3})]
+    found += [*splits({"Regex": r"\s+"}, ["Removed"]), *splits({"Regex": r"\d"}, ["Isolated"])]
+    parts = [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Contiguous"}]
+    parts += [{"type": "Digits", "individual_digits": True}, {"type": "BertPreTokenizer"}]
+    parts += splits({"Regex": LLAMA3}, ["Isolated"])[:1]
+    parts += [{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}]
+    found.append({"type": "Sequence", "pretokenizers": []})
+    found += [{"type": "Sequence", "pretokenizers": [x, y]} for x, y in itertools.permutations(parts, 2)]
+    return found
+
+
+def models() -> list[dict]:
+    """Changes to the model that the file has."""
+    found = [{"fuse_unk": fuse, "byte_fallback": fall} for fuse in (True, False) for fall in (True, False)]
+    found += [{"ignore_merges": True}, {"dropout": 0.0}, {"unk_token": None}, {"unk_id": None}]
+    found += [{"continuing_subword_prefix": ""}, {"max_input_chars_per_word": 3}]
+    return [*found, {"max_input_chars_per_word": 0}]
+
+
+@functools.cache
+def component_texts() -> tuple[str, ...]:
+    number = random.Random(23)
+    pieces = [*interesting(), "aa", "aaa", "word", "  a", "a ", "_", "a_b"]
+    texts = ["", " ", "  ", "a", "aa", " a  b ", *pieces]
+    texts += ["".join(number.choices(pieces, k=number.randint(2, 12))) for _ in range(100)]
+    return (*texts, *(text[:200] for text in corpora.sample(1000)))
+
+
+def changes() -> list:
+    every = [("normalizer", each) for each in normalizers()]
+    every += [("pre_tokenizer", each) for each in pre_tokenizers()]
+    every += [("model", each) for each in models()]
+    return [pytest.param(place, each, id=f"{place}-{json.dumps(each)[:60]}") for place, each in every]
+
+
+@pytest.mark.parametrize(("place", "change"), changes())
+@pytest.mark.parametrize(
+    "name",
+    ["bert-splits", "gpt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("phrases", "albert"))],
+)
+def test_components_are_right_or_refused(name, place, change):
+    """Also where no published model has them: whatever a file may say."""
+    content = json.loads(path(name).read_text(encoding="utf-8"))
+    content[place] = {**content["model"], **change} if place == "model" else change
+    data = json.dumps(content)
+    try:
+        theirs = Tokenizer.from_str(data)
+        expected = theirs.encode_batch(component_texts())
+    except Exception:  # theirs has no type of its own
+        pytest.skip("Hugging Face's library has no answer")
+    try:
+        ours = Ours(data)
+    except Refused as reason:
+        assert str(reason).startswith("23 ") and place in str(reason)
+        return
+    results = ours.results(component_texts(), spans=True)
+    for text, theirs_, result in zip(component_texts(), expected, results, strict=True):
+        assert (result.ids, result.spans) == (theirs_.ids, byte_spans(theirs_, text)), text
+
+
 # ---- Fuzzing ---------------------------------------------------------------------------------
 
 
-def test_ten_seconds_of_differential_fuzzing():
-    script = ROOT / "tests" / "fuzz" / "differential.py"
-    run = subprocess.run([sys.executable, script, "--seconds", "10"], capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_random_texts(zoo):
+    """A second or so for each file; tests/fuzz/differential.py goes on as long as it is told to."""
+    target = differential.Target(zoo.name, zoo.theirs, zoo.ours)
+    assert sum(differential.round_of(target, seed=1, index=index) for index in range(8)) == 0

@@ -11,9 +11,10 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_THREADS 16
 
+/* One scratch for each thread, kept for the next call as a program would keep it. */
 typedef struct driver {
     ce_tokenizer *tokenizer;
-    ce_tokenizer_scratch *scratch;
+    ce_tokenizer_scratch *scratches[MAX_THREADS];
 } driver;
 
 /* Texts end to end, what to do with each, and room for what comes out, end to end too. tokenizer_driver.py has the
@@ -40,7 +41,8 @@ typedef struct driver_batch {
 EXPORT void driver_destroy(driver *d)
 {
     ce_tokenizer_destroy(d->tokenizer);
-    ce_tokenizer_scratch_destroy(d->scratch);
+    for (size_t i = 0; i < MAX_THREADS; i++)
+        ce_tokenizer_scratch_destroy(d->scratches[i]);
     ce_free(d);
 }
 
@@ -51,7 +53,7 @@ EXPORT driver *driver_create(const char *json, size_t size, char *message)
     driver *d = ce_calloc(1, sizeof *d);
     int status = ce_tokenizer_create(json, size, &d->tokenizer, &error);
     if (status == CE_OK)
-        status = ce_tokenizer_scratch_create(&d->scratch, &error);
+        status = ce_tokenizer_scratch_create(&d->scratches[0], &error);
     if (status == CE_OK)
         return d;
     snprintf(message, 512, "%d %s", status, error.message);
@@ -95,7 +97,7 @@ EXPORT long driver_encode(driver *d, const driver_batch *b, char *message)
         ce_encode_options options = options_of(b, pair, i);
         ce_encoding encoding;
         ce_error error;
-        int status = ce_tokenizer_encode(d->tokenizer, d->scratch, text, b->sizes[i], &options,
+        int status = ce_tokenizer_encode(d->tokenizer, d->scratches[0], text, b->sizes[i], &options,
                                          &encoding, &error);
         if (status != CE_OK || encoding.count > b->capacity - used) {
             snprintf(message, 512, "%d %s", status,
@@ -112,6 +114,7 @@ EXPORT long driver_encode(driver *d, const driver_batch *b, char *message)
 
 typedef struct timed_part {
     const ce_tokenizer *tokenizer;
+    ce_tokenizer_scratch *scratch;
     const driver_batch *batch;
     const char *texts;
     size_t first, end;
@@ -122,20 +125,30 @@ static void *encode_part(void *argument)
 {
     timed_part *p = argument;
     const char *text = p->texts;
-    ce_tokenizer_scratch *scratch = NULL;
-    if (ce_tokenizer_scratch_create(&scratch, NULL) != CE_OK) {
-        p->tokens = -1;
-        return NULL;
-    }
     for (size_t i = p->first; i < p->end && p->tokens >= 0; text += p->batch->sizes[i++]) {
         ce_encode_options options = options_of(p->batch, NULL, i);
         ce_encoding encoding;
-        int status = ce_tokenizer_encode(p->tokenizer, scratch, text, p->batch->sizes[i], &options,
-                                         &encoding, NULL);
+        int status = ce_tokenizer_encode(p->tokenizer, p->scratch, text, p->batch->sizes[i],
+                                         &options, &encoding, NULL);
         p->tokens = status == CE_OK ? p->tokens + (long)encoding.count : -1;
     }
-    ce_tokenizer_scratch_destroy(scratch);
     return NULL;
+}
+
+/* Share the texts out by their number. 0 if a thread has no scratch. */
+static int make_parts(driver *d, const driver_batch *b, timed_part *parts, size_t threads)
+{
+    const char *text = b->texts;
+    size_t first = 0;
+    for (size_t i = 0; i < threads; i++) {
+        size_t end = b->count * (i + 1) / threads;
+        if (!d->scratches[i] && ce_tokenizer_scratch_create(&d->scratches[i], NULL) != CE_OK)
+            return 0;
+        parts[i] = (timed_part){d->tokenizer, d->scratches[i], b, text, first, end, 0};
+        for (; first < end; first++)
+            text += b->sizes[first];
+    }
+    return 1;
 }
 
 static double seconds_now(void)
@@ -145,24 +158,22 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Seconds for all texts, shared out among threads, each with a scratch of its own; negative after a failure.
+/* Seconds for all texts, shared out among threads of which the caller is the first; negative after a failure.
  * Nothing of the encodings is kept. */
 EXPORT double driver_time(driver *d, const driver_batch *b, size_t threads)
 {
     timed_part parts[MAX_THREADS];
     pthread_t running[MAX_THREADS];
-    const char *text = b->texts;
-    size_t made = 0, first = 0;
-    int failed = threads == 0 || threads > MAX_THREADS;
+    if (threads == 0 || threads > MAX_THREADS || !make_parts(d, b, parts, threads))
+        return -1;
     double before = seconds_now();
-    for (; made < threads && !failed; made += !failed) {
-        size_t end = b->count * (made + 1) / threads;
-        parts[made] = (timed_part){d->tokenizer, b, text, first, end, 0};
-        failed = pthread_create(&running[made], NULL, encode_part, &parts[made]) != 0;
-        for (; first < end; first++)
-            text += b->sizes[first];
-    }
-    for (size_t i = 0; i < made; i++) {
+    size_t started = 1;
+    while (started < threads &&
+           pthread_create(&running[started], NULL, encode_part, &parts[started]) == 0)
+        started++;
+    encode_part(&parts[0]);
+    int failed = started < threads || parts[0].tokens < 0;
+    for (size_t i = 1; i < started; i++) {
         pthread_join(running[i], NULL);
         failed |= parts[i].tokens < 0;
     }
