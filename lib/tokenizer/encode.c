@@ -26,7 +26,7 @@ struct ce_tokenizer_scratch {
         piece; /* what the first pre-tokenizer is to split, from the word that is still open on */
     ce_text levels[CE_PRE_TOKENIZERS_MOST];
     ce_normalizing normalizing;
-    ce_merging merging;
+    ce_bpe_work bpe;
     ce_lattice lattice;
 };
 
@@ -120,7 +120,7 @@ static int run_model(encoder *e, const char *word, size_t size)
     case CE_MODEL_WORDPIECE:
         return ce_wordpiece_add(&t->wordpiece, word, size, &scratch->tokens);
     case CE_MODEL_BPE:
-        return ce_bpe_add(&t->bpe, &scratch->merging, word, size, &scratch->tokens);
+        return ce_bpe_add(&t->bpe, &scratch->bpe, word, size, &scratch->tokens);
     default:
         return ce_unigram_add(&t->unigram, &scratch->lattice, word, size, &scratch->tokens);
     }
@@ -606,7 +606,7 @@ void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
     for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
         ce_text_free(&scratch->levels[i]);
     ce_normalizing_free(&scratch->normalizing);
-    ce_merging_free(&scratch->merging);
+    ce_bpe_work_free(&scratch->bpe);
     ce_lattice_free(&scratch->lattice);
     ce_free(scratch);
 }
@@ -618,7 +618,7 @@ size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *s)
                    s->type_capacity * sizeof *s->type_ids + ce_text_bytes(&s->joined) +
                    ce_text_bytes(&s->source) + ce_text_bytes(&s->normalized) +
                    ce_text_bytes(&s->piece) + ce_normalizing_bytes(&s->normalizing) +
-                   ce_merging_bytes(&s->merging) + ce_lattice_bytes(&s->lattice);
+                   ce_bpe_work_bytes(&s->bpe) + ce_lattice_bytes(&s->lattice);
     for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
         bytes += ce_text_bytes(&s->levels[i]);
     return bytes;
