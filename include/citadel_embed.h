@@ -262,7 +262,8 @@ CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t
  * "Loaded" means verified: checksums have been compared and the pack's golden texts have been
  * embedded and agree with the vectors stored beside them. Models are shared by everyone who loads
  * them through the same engine.
- * Errors: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND, NO_MEMORY, FORKED. */
+ * Errors: INVALID_ARGUMENT, ABI, NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND, NO_MEMORY,
+ * FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *engine,
                                                                 const char *name,
                                                                 const citadel_load_options *options,
@@ -367,7 +368,7 @@ typedef struct citadel_text_result {
 /* Embed `count` texts.
  *
  * texts        [count] UTF-8; an element may be NULL only where its length is 0.
- * lengths      [count] bytes of each text; NULL: all NUL-terminated.
+ * lengths      [count] bytes of each text, none above PTRDIFF_MAX; NULL: all NUL-terminated.
  * count        0 is allowed and does nothing.
  * options      NULL: defaults.
  * out          [count, dim] float32, row-major; row i is the vector of text i. dim is

@@ -62,10 +62,11 @@ static int hidden(const ce_cache *cache, const citadel_model *model)
     return model->slot.leaving && cache->waiters;
 }
 
+/* After an unload the disk has the say, not a name of before. */
 static citadel_model *find_alias(const ce_cache *cache, const char *name, int32_t precision)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        for (int i = 0; i < CE_ALIASES && !hidden(cache, m); i++)
+        for (int i = 0; i < CE_ALIASES && !hidden(cache, m) && !m->slot.unloaded; i++)
             if (alias_is(m->slot.aliases[i], name, precision))
                 return m;
     return NULL;
@@ -211,12 +212,21 @@ static int add_slot(citadel_engine *engine, const ce_pack *pack, citadel_model *
     return CE_OK;
 }
 
-/* With the lock held: this thread's use ends. Returns the model if nobody is left to free it. */
+/* With the lock held, after a use or the last handle ended. Returns the model if it is to be freed. */
+static citadel_model *let_go(ce_cache *cache, citadel_model *model)
+{
+    pthread_cond_broadcast(&cache->changed);
+    if (!idle(model))
+        return NULL;
+    if (model->slot.linked && model->slot.unloaded)
+        unlink_model(cache, model);
+    return model->slot.linked ? NULL : model;
+}
+
 static citadel_model *end_use(ce_cache *cache, citadel_model *model)
 {
     model->slot.uses--;
-    pthread_cond_broadcast(&cache->changed);
-    return !model->slot.linked && idle(model) ? model : NULL;
+    return let_go(cache, model);
 }
 
 /* Wait for a model that another thread may still be loading. */
@@ -323,6 +333,7 @@ static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t p
         /* A relative path means something else after chdir(). */
         if (name[0] == '/' || !strchr(name, '/'))
             add_alias(*out, name, precision);
+        (*out)->slot.unloaded = 0;
         touch(cache, *out);
     }
     pthread_mutex_unlock(&cache->lock);
@@ -381,6 +392,7 @@ void ce_cache_add_handle(citadel_model *model)
     ce_cache *cache = &model->engine->cache;
     pthread_mutex_lock(&cache->lock);
     model->slot.handles++;
+    model->slot.unloaded = 0;
     model->slot.leaving = 0;
     pthread_mutex_unlock(&cache->lock);
 }
@@ -388,15 +400,13 @@ void ce_cache_add_handle(citadel_model *model)
 void ce_cache_drop_handle(citadel_model *model)
 {
     ce_cache *cache = &model->engine->cache;
+    citadel_model *dead = NULL;
     pthread_mutex_lock(&cache->lock);
     model->slot.handles--;
-    citadel_model *dead = NULL;
     if (model->slot.handles == 0) {
-        if (model->slot.linked)
-            unlink_model(cache, model);
-        if (idle(model))
-            dead = model;
-        pthread_cond_broadcast(&cache->changed);
+        /* Not unlinked while calls run on it: a second copy beside it would be one too many. */
+        model->slot.unloaded = 1;
+        dead = let_go(cache, model);
     }
     pthread_mutex_unlock(&cache->lock);
     if (dead)
@@ -409,6 +419,8 @@ void ce_cache_drop_idle(ce_cache *cache)
     pthread_mutex_lock(&cache->lock);
     for (citadel_model *m = cache->models, *next; m; m = next) {
         next = m->slot.next;
+        if (m->slot.handles == 0)
+            m->slot.unloaded = 1;
         if (!idle(m))
             continue;
         unlink_model(cache, m);

@@ -17,6 +17,7 @@ typedef struct ce_cache_slot {
     citadel_model *next;
     ce_cache_state state;
     int linked;                /* in the list, so that others find it */
+    int unloaded;              /* goes with its last use, unless it is loaded again before that */
     int leaving;               /* next to go: nobody new finds it while others wait for room */
     size_t uses;               /* running calls, and threads that wait for the load */
     size_t handles;            /* references that callers hold */
@@ -55,7 +56,7 @@ void ce_cache_release(citadel_model *model);
 void ce_cache_add_handle(citadel_model *model);
 void ce_cache_drop_handle(citadel_model *model);
 
-/* Free every model that no caller holds and no call uses. */
+/* Free every model that no caller holds, as soon as no call uses it. */
 void ce_cache_drop_idle(ce_cache *cache);
 
 #endif

@@ -7,6 +7,7 @@
 #include "precision.h"
 #include "prompt.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* Texts are taken in windows, so that the memory of a call does not grow with their number: so many batches for
@@ -100,21 +101,40 @@ static int read_options(request *r, const citadel_embed_options *o, ce_error *er
                              pack->default_prompt, &r->encode, &r->limit, error);
 }
 
+/* Of all rows; SIZE_MAX stands for more than can be counted. */
+static size_t floats_needed(const request *r)
+{
+    size_t dim = r->output.dim;
+    if (r->count - 1 > (SIZE_MAX - dim) / r->stride)
+        return SIZE_MAX;
+    return (r->count - 1) * r->stride + dim;
+}
+
+static int check_text(const request *r, size_t index, ce_error *error)
+{
+    size_t length = r->lengths ? r->lengths[index] : 0;
+    if (!r->texts[index] && !(r->lengths && length == 0))
+        return ce_fail(error, CE_E_INVALID_ARGUMENT, "texts[%zu] is NULL", index);
+    if (length > PTRDIFF_MAX)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT, "lengths[%zu] is %zu, at most %td is possible",
+                       index, length, PTRDIFF_MAX);
+    return CE_OK;
+}
+
 static int check_buffers(const request *r, size_t capacity, ce_error *error)
 {
     if (!r->texts || !r->out)
         return ce_fail(error, CE_E_INVALID_ARGUMENT, "%s is NULL, but count is %zu",
                        r->texts ? "out" : "texts", r->count);
-    size_t dim = r->output.dim;
-    if (capacity < dim || (capacity - dim) / r->stride < r->count - 1)
-        return ce_fail(
-            error, CE_E_CAPACITY,
-            "out has room for %zu floats, but %zu texts of %zu need %zu rows of stride %zu",
-            capacity, r->count, dim, r->count, r->stride);
-    for (size_t i = 0; i < r->count; i++)
-        if (!r->texts[i] && !(r->lengths && r->lengths[i] == 0))
-            return ce_fail(error, CE_E_INVALID_ARGUMENT, "texts[%zu] is NULL", i);
-    return CE_OK;
+    size_t need = floats_needed(r);
+    if (capacity < need || need == SIZE_MAX)
+        return ce_fail(error, CE_E_CAPACITY,
+                       "out has room for %zu floats, but %zu rows of %zu with stride %zu need %zu",
+                       capacity, r->count, r->output.dim, r->stride, need);
+    int status = CE_OK;
+    for (size_t i = 0; i < r->count && status == CE_OK; i++)
+        status = check_text(r, i, error);
+    return status;
 }
 
 /* ---- Texts to ids ------------------------------------------------------------------------- */
@@ -358,9 +378,11 @@ static int run(request *r, ce_error *error)
     return status;
 }
 
+/* A count that wrapped is the size of no array. */
 static int fail_all(citadel_text_result *results, size_t count, int status)
 {
-    for (size_t i = 0; results && i < count; i++)
+    int possible = count <= PTRDIFF_MAX / sizeof *results;
+    for (size_t i = 0; results && possible && i < count; i++)
         results[i] = (citadel_text_result){.status = status};
     return status;
 }

@@ -1,5 +1,7 @@
 #include "log.h"
 
+#include "base/error.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -37,6 +39,7 @@ void ce_log_write(ce_log *log, int32_t level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    ce_error_tidy(line);
     pthread_mutex_lock(&log->lock);
     log->write(log->user, level, line);
     pthread_mutex_unlock(&log->lock);

@@ -272,6 +272,17 @@ static void read_member(ce_json *json, ce_json_text key, ce_pack *pack)
 
 /* ---- Whole -------------------------------------------------------------------------------- */
 
+static int check_default_prompt(const ce_pack *pack, ce_error *error)
+{
+    if (!pack->default_prompt)
+        return CE_OK;
+    for (size_t i = 0; i < pack->prompt_count; i++)
+        if (strcmp(pack->prompts[i].name, pack->default_prompt) == 0)
+            return CE_OK;
+    return ce_fail(error, CE_E_BAD_MODEL, "default_prompt '%s' is none of the prompts",
+                   pack->default_prompt);
+}
+
 static int check_complete(const ce_pack *pack, ce_error *error)
 {
     const struct {
@@ -294,7 +305,7 @@ static int check_complete(const ce_pack *pack, ce_error *error)
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
         if (!members[i].present)
             return ce_fail(error, CE_E_BAD_MODEL, "no member '%s'", members[i].name);
-    return CE_OK;
+    return check_default_prompt(pack, error);
 }
 
 int ce_manifest_read(const char *data, size_t size, ce_pack *pack, ce_error *error)

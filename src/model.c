@@ -101,7 +101,7 @@ static int check_golden_text(citadel_model *model, size_t index, float *vector, 
         ce_embed(model, &text, &golden->lengths[index], 1, &options, vector, dim, NULL, error);
     if (status != CE_OK) {
         ce_error_prefix(error, "golden text %zu", index);
-        return status;
+        return status == CE_E_NOT_FINITE ? CE_E_BAD_MODEL : status;
     }
     const float *expected = golden->vectors + index * dim;
     double difference = largest_difference(vector, expected, dim);
@@ -147,6 +147,7 @@ int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
     if (status == CE_OK)
         status = check_golden(model, error);
     ce_pack_drop_golden(pack);
+    ce_pack_close_directory(pack);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", pack->path);
         return status;
@@ -181,10 +182,11 @@ static int read_load_options(const citadel_load_options *options, citadel_load_o
     status = ce_precision_check(known->precision, "load options", error);
     if (status != CE_OK)
         return status;
-    if (known->require_id &&
-        (strlen(known->require_id) != 64 || strspn(known->require_id, "0123456789abcdef") != 64))
+    if (known->require_id && (strlen(known->require_id) != 64 ||
+                              strspn(known->require_id, "0123456789abcdefABCDEF") != 64))
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                       "load options: require_id is not 64 lower-case hexadecimal digits");
+                       "load options: require_id is '%s', expected 64 hexadecimal digits",
+                       known->require_id);
     return CE_OK;
 }
 

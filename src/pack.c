@@ -1,3 +1,5 @@
+/* O_PATH */
+#define _GNU_SOURCE
 #include "pack.h"
 
 #include "base/mem.h"
@@ -8,9 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,15 +40,11 @@ static int map_open(int fd, const char *name, ce_bytes *out, ce_error *error)
     return CE_OK;
 }
 
-static int map_file(const char *directory, const char *name, ce_bytes *out, ce_error *error)
+static int map_file(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error)
 {
-    char path[PATH_MAX];
     *out = (ce_bytes){0};
-    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
-        return ce_fail(error, CE_E_IO, "the path of %s is longer than %d bytes", name,
-                       PATH_MAX - 1);
     /* Not blocking: a pipe in the place of a file must not hold us up. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(pack->directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return ce_fail_errno(error, errno == ENOENT ? CE_E_NOT_FOUND : CE_E_IO, errno, "%s", name);
     int status = map_open(fd, name, out, error);
@@ -74,7 +71,7 @@ static const ce_pack_file *find_file(const ce_pack *pack, const char *name, ce_e
 /* Map a listed file whose size is right. */
 static int map_listed(const ce_pack *pack, const ce_pack_file *file, ce_bytes *out, ce_error *error)
 {
-    int status = map_file(pack->path, file->name, out, error);
+    int status = map_file(pack, file->name, out, error);
     if (status == CE_E_NOT_FOUND)
         status = ce_fail(error, CE_E_BAD_MODEL, "%s is missing", file->name);
     if (status == CE_OK && out->size != file->bytes) {
@@ -122,7 +119,7 @@ static void sha256_of(const ce_bytes *bytes, char hex[CE_SHA256_HEX])
 static int check_manifest_digest(const ce_pack *pack, ce_error *error)
 {
     ce_bytes digest;
-    int status = map_file(pack->path, MANIFEST_DIGEST, &digest, error);
+    int status = map_file(pack, MANIFEST_DIGEST, &digest, error);
     if (status != CE_OK)
         return status == CE_E_NOT_FOUND
                    ? ce_fail(error, CE_E_BAD_MODEL, "%s is missing", MANIFEST_DIGEST)
@@ -154,7 +151,7 @@ static int check_file_digest(const ce_pack *pack, const ce_pack_file *file, ce_e
 
 static int check_identity(const ce_pack *pack, const char *require_id, ce_error *error)
 {
-    if (strcmp(pack->id, require_id) != 0)
+    if (strcasecmp(pack->id, require_id) != 0)
         return ce_fail(error, CE_E_BAD_MODEL, "the model's identity is %s, required is %s",
                        pack->id, require_id);
     for (size_t i = 0; i < pack->file_count; i++) {
@@ -182,13 +179,34 @@ static int read_manifest(ce_pack *pack, const ce_bytes *manifest, ce_error *erro
     return status;
 }
 
+/* All files are opened from here: a pack that is renamed into this place meanwhile is not mixed with this one. */
+static int open_directory(ce_pack *pack, ce_error *error)
+{
+    pack->directory = open(pack->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    pack->directory_open = pack->directory >= 0;
+    if (!pack->directory_open)
+        return ce_fail_errno(error, errno == ENOENT ? CE_E_NOT_FOUND : CE_E_IO, errno,
+                             "the directory");
+    return CE_OK;
+}
+
+void ce_pack_close_directory(ce_pack *pack)
+{
+    if (pack->directory_open)
+        close(pack->directory);
+    pack->directory_open = 0;
+}
+
 static int open_in(ce_pack *pack, const char *path, const char *require_id, ce_error *error)
 {
     pack->path = ce_strndup(path, strlen(path));
     if (!pack->path)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a path");
+    int status = open_directory(pack, error);
+    if (status != CE_OK)
+        return status;
     ce_bytes manifest;
-    int status = map_file(path, MANIFEST, &manifest, error);
+    status = map_file(pack, MANIFEST, &manifest, error);
     if (status == CE_E_NOT_FOUND)
         return ce_fail(error, CE_E_NOT_FOUND,
                        "no %s there: make a model pack with `python -m citadel_embed.export`",
@@ -222,6 +240,7 @@ void ce_pack_close(ce_pack *pack)
 {
     if (!pack)
         return;
+    ce_pack_close_directory(pack);
     ce_pack_drop_golden(pack);
     ce_safetensors_free(&pack->weights);
     ce_pack_unmap(&pack->weights_file);

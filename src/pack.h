@@ -51,6 +51,7 @@ typedef struct ce_golden {
 
 typedef struct ce_pack {
     char *path;
+    int directory, directory_open; /* its descriptor, until the model is loaded */
     char id[CE_SHA256_HEX];
 
     char *name, *architecture, *pooling;
@@ -76,6 +77,9 @@ typedef struct ce_pack {
  * file agree. */
 int ce_pack_open(const char *path, const char *require_id, ce_pack **out, ce_error *error);
 void ce_pack_close(ce_pack *pack); /* NULL is allowed */
+
+/* No more files are to be mapped. */
+void ce_pack_close_directory(ce_pack *pack);
 
 /* Choose the artifact for a precision, CITADEL_PRECISION_AUTO being the most exact one: pack->chosen. */
 int ce_pack_choose(ce_pack *pack, int32_t precision, ce_error *error);

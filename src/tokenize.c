@@ -3,6 +3,7 @@
 #include "options.h"
 #include "prompt.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static int prepare(const citadel_model *model, const citadel_tokenize_options *o,
@@ -65,6 +66,9 @@ static int tokenize(const citadel_model *model, const char *text, size_t length,
 {
     if (!model || (!text && length != 0))
         return ce_fail(error, CE_E_INVALID_ARGUMENT, "%s is NULL", model ? "text" : "model");
+    if (length > PTRDIFF_MAX && length != CITADEL_NUL_TERMINATED)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT, "length is %zu, at most %td is possible",
+                       length, PTRDIFF_MAX);
     citadel_tokenize_options known;
     int status = ce_options_read(&known, sizeof known, options, CE_TOKENIZE_OPTIONS_SIZE_1,
                                  "citadel_tokenize_options", error);

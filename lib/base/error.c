@@ -13,9 +13,7 @@ static int is_cut(const char *tail, size_t size)
     return size < 4 && i == size && (unsigned char)tail[0] >= 0xC2;
 }
 
-/* One line of UTF-8, whatever a file name or a foreign exception text brought in. A character that was cut at the end
- * is dropped; any other malformed byte becomes a question mark. */
-static void tidy(char *message)
+void ce_error_tidy(char *message)
 {
     size_t length = strlen(message);
     for (size_t i = 0; i < length;) {
@@ -39,7 +37,7 @@ static void fill(ce_error *error, int code, int native, const char *format, va_l
     int printed = vsnprintf(error->message, sizeof error->message, format, arguments);
     if (printed < 0)
         error->message[0] = '\0';
-    tidy(error->message);
+    ce_error_tidy(error->message);
 }
 
 int ce_fail(ce_error *error, int code, const char *format, ...)
@@ -59,7 +57,7 @@ static void join(ce_error *error, const char *head, const char *tail)
     int printed = snprintf(error->message, sizeof error->message, "%s: %s", head, tail);
     if (printed < 0)
         error->message[0] = '\0';
-    tidy(error->message);
+    ce_error_tidy(error->message);
 }
 
 int ce_fail_errno(ce_error *error, int code, int errnum, const char *format, ...)

@@ -42,6 +42,10 @@ int ce_fail(ce_error *error, int code, const char *format, ...)
 int ce_fail_errno(ce_error *error, int code, int errnum, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Make a message one line of UTF-8, whatever a file name or a foreign exception text brought in. A
+ * character that was cut at the end is dropped; any other malformed byte becomes a question mark. */
+void ce_error_tidy(char *message);
+
 /* Put "prefix: " in front of a message that is already there. */
 void ce_error_prefix(ce_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

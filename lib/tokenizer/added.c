@@ -5,6 +5,8 @@
 #include "unicode/unicode.h"
 #include "unicode/utf8.h"
 
+#include <string.h>
+
 static int has(uint32_t scalar, uint32_t flag)
 {
     return (ce_unicode_find(scalar)->flags & flag) != 0;
@@ -68,17 +70,27 @@ void ce_added_blanks(const char *text, size_t size, size_t *leading, size_t *tra
     }
 }
 
+/* The next place in text[at .. to) where a token may begin; `to` if there is none. */
+static size_t next_start(const ce_added_search *search, const char *text, size_t at, size_t to)
+{
+    if (search->only_start >= 0) {
+        const char *found = memchr(text + at, search->only_start, to - at);
+        return found ? (size_t)(found - text) : to;
+    }
+    while (at < to && !search->starts[(unsigned char)text[at]])
+        at++;
+    return at;
+}
+
 int ce_added_find(const ce_added *added, const ce_added_search *search, const char *text,
                   size_t size, size_t from, size_t to, size_t floor, int word_before,
                   ce_found *found)
 {
     if (search->count == 0)
         return 0;
-    for (size_t at = from; at < to;) {
+    for (size_t at = from; (at = next_start(search, text, at, to)) < to;) {
         int32_t index;
-        size_t length = search->starts[(unsigned char)text[at]]
-                            ? ce_trie_longest(&search->trie, text + at, size - at, &index)
-                            : 0;
+        size_t length = ce_trie_longest(&search->trie, text + at, size - at, &index);
         if (length == 0) {
             at++;
             continue;

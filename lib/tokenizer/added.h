@@ -19,6 +19,7 @@ typedef struct ce_added_search {
     size_t longest; /* bytes */
     int any_lstrip;
     unsigned char starts[256]; /* whether a token begins with the byte */
+    int only_start;            /* the byte that all begin with; -1: they begin with several */
 } ce_added_search;
 
 typedef struct ce_added {

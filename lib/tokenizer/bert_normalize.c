@@ -33,15 +33,21 @@ static int compare_marks(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Forms of one scalar are at most this long, and stand between two spaces. */
+enum { FORM_BYTES = 4 * 4 + 2 };
+
+/* Bytes of text that room is made for at a time. */
+enum { BLOCK = 1024 };
+
 static const ce_span nowhere = {0, 0};
 
-/* The run ends here. */
+/* The run ends here. It may have begun many blocks ago. */
 static int put_marks(ce_normalizing *work, ce_text *out)
 {
     size_t count = work->mark_count;
     if (count == 0)
         return 1;
-    if (!ce_text_reserve(out, 4 * count))
+    if (!ce_text_reserve(out, 4 * count + FORM_BYTES * (BLOCK + 4)))
         return 0;
     qsort(work->marks, count, sizeof *work->marks, compare_marks);
     for (size_t i = 0; i < count; i++)
@@ -52,15 +58,12 @@ static int put_marks(ce_normalizing *work, ce_text *out)
 
 /* ---- Scalars ------------------------------------------------------------------------------ */
 
-/* Forms of one scalar are at most this long, and stand between two spaces. */
-enum { FORM_BYTES = 4 * 4 + 2 };
-
 static int put_ordered(ce_normalizing *work, uint32_t scalar, ce_text *out)
 {
     const ce_unicode_record *record = ce_unicode_find(scalar);
     if (record->combining_class)
         return add_mark(work, scalar, record->combining_class);
-    if (work->mark_count > 0 && (!put_marks(work, out) || !ce_text_reserve(out, FORM_BYTES)))
+    if (!put_marks(work, out))
         return 0;
     ce_text_put(out, scalar, nowhere);
     return 1;
@@ -161,25 +164,66 @@ static size_t copy_ascii(const ce_bert_normalizer *bert, const char *text, size_
     return i;
 }
 
+/* A character that becomes itself, or stands between two spaces, without any ordering: nearly all there are. 0 if it is not
+ * one of these. */
+static int put_plain(const ce_bert_normalizer *bert, uint32_t scalar, const char *bytes,
+                     size_t size, ce_text *out)
+{
+    enum { FIRST_HANGUL = 0xAC00, HANGUL = 11172 };
+    const ce_unicode_record *record = ce_unicode_find(scalar);
+    uint32_t special = bert->clean_text ? CE_UNICODE_CONTROL | CE_UNICODE_WHITE : 0;
+    uint16_t form = bert->lowercase ? record->lower : 0;
+    if (bert->strip_accents) {
+        if (record->combining_class || scalar - FIRST_HANGUL < HANGUL)
+            return 0;
+        special |= CE_UNICODE_MARK;
+        form = bert->lowercase ? record->stripped_lower : record->stripped;
+    }
+    if (form || record->flags & special)
+        return 0;
+    int spaced = bert->handle_chinese_chars && record->flags & CE_UNICODE_CJK;
+    char *to = out->data + out->size;
+    *to = ' ';
+    memcpy(to + spaced, bytes, size);
+    to[spaced + size] = ' '; /* or what comes next */
+    out->size += size + 2 * (size_t)spaced;
+    return 1;
+}
+
+/* As much of the text as there is room for in any case. */
+static int normalize_block(const ce_bert_normalizer *bert, ce_normalizing *work, const char *text,
+                           size_t size, ce_text *out)
+{
+    for (size_t at = 0; at < size;) {
+        if ((unsigned char)text[at] < 0x80 && work->mark_count == 0) {
+            size_t copied = copy_ascii(bert, text + at, size - at, out->data + out->size);
+            out->size += copied;
+            at += copied;
+            if (at == size)
+                break;
+        }
+        uint32_t scalar;
+        size_t bytes = ce_utf8_decode(text + at, size - at, &scalar);
+        if ((work->mark_count > 0 || !put_plain(bert, scalar, text + at, bytes, out)) &&
+            !put_normalized(bert, work, scalar, out))
+            return 0;
+        at += bytes;
+    }
+    return 1;
+}
+
 int ce_bert_normalize(const ce_bert_normalizer *bert, ce_normalizing *work, const ce_view *in,
                       ce_text *out)
 {
     work->mark_count = 0;
     for (size_t at = 0; at < in->size;) {
-        /* No form is longer than FORM_BYTES, so the rest fits as long as it is ASCII. */
-        if (!ce_text_reserve(out, in->size - at + FORM_BYTES))
+        size_t end = in->size - at > BLOCK ? at + BLOCK : in->size;
+        while (end < in->size && ((unsigned char)in->data[end] & 0xC0) == 0x80)
+            end++;
+        if (!ce_text_reserve(out, FORM_BYTES * (end - at + 1)) ||
+            !normalize_block(bert, work, in->data + at, end - at, out))
             return CE_E_NO_MEMORY;
-        if (work->mark_count == 0) {
-            size_t copied = copy_ascii(bert, in->data + at, in->size - at, out->data + out->size);
-            out->size += copied;
-            at += copied;
-            if (at == in->size)
-                break;
-        }
-        uint32_t scalar;
-        at += ce_utf8_decode(in->data + at, in->size - at, &scalar);
-        if (!put_normalized(bert, work, scalar, out))
-            return CE_E_NO_MEMORY;
+        at = end;
     }
     return put_marks(work, out) ? CE_OK : CE_E_NO_MEMORY;
 }

@@ -5,86 +5,24 @@
 
 #include <string.h>
 
-/* Longer words are merged through a heap: the search for the lowest rank would take their length squared. */
-enum { SHORT = 96 };
-
-#define RANK_NONE UINT32_MAX
-#define NOWHERE UINT32_MAX
-
-/* ---- Merges ------------------------------------------------------------------------------- */
-
-static size_t slot_of(const ce_bpe *model, int32_t left, int32_t right)
-{
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    return (size_t)((pair * 0x9E3779B97F4A7C15u) >> (64 - model->bits));
-}
-
-int ce_bpe_reserve_merges(ce_bpe *model, size_t count)
-{
-    model->bits = 4;
-    while (((size_t)1 << model->bits) < 2 * count)
-        model->bits++;
-    size_t slots = (size_t)1 << model->bits;
-    model->merges = ce_reallocarray(NULL, slots, sizeof *model->merges);
-    if (!model->merges)
-        return 0;
-    for (size_t i = 0; i < slots; i++)
-        model->merges[i].left = -1;
-    return 1;
-}
-
-static ce_merge *find(const ce_bpe *model, int32_t left, int32_t right)
-{
-    size_t mask = ((size_t)1 << model->bits) - 1;
-    size_t slot = slot_of(model, left, right);
-    while (model->merges[slot].left >= 0 &&
-           (model->merges[slot].left != left || model->merges[slot].right != right))
-        slot = (slot + 1) & mask;
-    return &model->merges[slot];
-}
-
-void ce_bpe_set_merge(ce_bpe *model, ce_merge merge)
-{
-    *find(model, merge.left, merge.right) = merge;
-}
-
-static uint32_t rank_of(const ce_bpe *model, int32_t left, int32_t right)
-{
-    const ce_merge *merge = find(model, left, right);
-    return merge->left < 0 ? RANK_NONE : merge->rank;
-}
-
-/* ---- Symbols ------------------------------------------------------------------------------ */
-
-static int reserve_symbols(ce_merging *work, size_t count)
-{
-    if (count <= work->capacity)
-        return 1;
-    size_t capacity = count > 2 * work->capacity ? count : 2 * work->capacity;
-    ce_symbol *symbols = ce_reallocarray(work->symbols, capacity, sizeof *symbols);
-    if (!symbols)
-        return 0;
-    work->symbols = symbols;
-    work->capacity = capacity;
-    return 1;
-}
-
-static void add_symbol(ce_merging *work, int32_t id, size_t size)
-{
-    work->symbols[work->count++] = (ce_symbol){.id = id, .size = (uint32_t)size};
-}
+/* ---- Splitting into characters -------------------------------------------------------------- */
 
 /* A run of unknown characters that has not been added yet, as the reference keeps it: bytes that a fallback adds
  * meanwhile come to stand before it. */
-typedef struct unknown {
-    size_t size; /* 0: none */
-} unknown;
-
-static void flush(const ce_bpe *model, ce_merging *work, unknown *pending)
+static void flush(const ce_bpe *model, ce_merging *work, size_t *pending)
 {
-    if (pending->size > 0)
-        add_symbol(work, model->unk, pending->size);
-    pending->size = 0;
+    if (*pending > 0)
+        ce_merging_add(work, model->unk, *pending);
+    *pending = 0;
+}
+
+static void add_unknown(const ce_bpe *model, ce_merging *work, size_t size, size_t *pending)
+{
+    if (model->unk < 0)
+        return;
+    if (!model->fuse_unk)
+        flush(model, work, pending);
+    *pending += size;
 }
 
 static int fall_back(const ce_bpe *model, ce_merging *work, const char *text, size_t size)
@@ -93,44 +31,32 @@ static int fall_back(const ce_bpe *model, ce_merging *work, const char *text, si
         if (model->bytes[(unsigned char)text[i]] < 0)
             return 0;
     for (size_t i = 0; i < size; i++)
-        add_symbol(work, model->bytes[(unsigned char)text[i]], 1);
+        ce_merging_add(work, model->bytes[(unsigned char)text[i]], 1);
     return 1;
 }
 
-static void add_unknown(const ce_bpe *model, ce_merging *work, size_t size, unknown *pending)
+/* The token of the one character; -1 if there is none. */
+static int32_t find_char(const ce_bpe *model, const char *text, size_t size)
 {
-    if (model->unk < 0)
-        return;
-    if (!model->fuse_unk)
-        flush(model, work, pending);
-    pending->size += size;
+    return model->byte_level ? model->bytes[(unsigned char)*text]
+                             : ce_trie_exact(&model->vocab, text, size);
 }
 
-static void split_bytes(const ce_bpe *model, ce_merging *work, const char *word, size_t size)
+static size_t char_size(const ce_bpe *model, const char *text, size_t size)
 {
-    unknown pending = {0};
-    for (size_t i = 0; i < size; i++) {
-        int32_t id = model->bytes[(unsigned char)word[i]];
-        if (id < 0) {
-            add_unknown(model, work, 1, &pending);
-            continue;
-        }
-        flush(model, work, &pending);
-        add_symbol(work, id, 1);
-    }
-    flush(model, work, &pending);
+    uint32_t scalar;
+    return model->byte_level ? 1 : ce_utf8_decode(text, size, &scalar);
 }
 
-static void split_chars(const ce_bpe *model, ce_merging *work, const char *word, size_t size)
+static void split(const ce_bpe *model, ce_merging *work, const char *word, size_t size)
 {
-    unknown pending = {0};
+    size_t pending = 0;
     for (size_t at = 0; at < size;) {
-        uint32_t scalar;
-        size_t bytes = ce_utf8_decode(word + at, size - at, &scalar);
-        int32_t id = ce_trie_exact(&model->vocab, word + at, bytes);
+        size_t bytes = char_size(model, word + at, size - at);
+        int32_t id = find_char(model, word + at, bytes);
         if (id >= 0) {
             flush(model, work, &pending);
-            add_symbol(work, id, bytes);
+            ce_merging_add(work, id, bytes);
         } else if (!model->byte_fallback || !fall_back(model, work, word + at, bytes)) {
             add_unknown(model, work, bytes, &pending);
         }
@@ -139,149 +65,18 @@ static void split_chars(const ce_bpe *model, ce_merging *work, const char *word,
     flush(model, work, &pending);
 }
 
-/* ---- Merging ------------------------------------------------------------------------------ */
-
-static uint32_t pair_rank(const ce_bpe *model, const ce_symbol *left, const ce_symbol *right)
+static int add_merged(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
+                      ce_tokens *out)
 {
-    return rank_of(model, left->id, right->id);
-}
-
-static void merge_short(const ce_bpe *model, ce_merging *work)
-{
-    ce_symbol *symbols = work->symbols;
-    size_t count = work->count;
-    for (size_t i = 0; i + 1 < count; i++)
-        symbols[i].rank = pair_rank(model, &symbols[i], &symbols[i + 1]);
-    while (count > 1) {
-        size_t lowest = 0;
-        for (size_t i = 1; i + 1 < count; i++)
-            if (symbols[i].rank < symbols[lowest].rank)
-                lowest = i;
-        ce_symbol *s = &symbols[lowest];
-        if (s->rank == RANK_NONE)
-            break;
-        s->id = find(model, s->id, s[1].id)->id;
-        s->size += s[1].size;
-        count--;
-        memmove(s + 1, s + 2, (count - lowest - 1) * sizeof *s);
-        if (lowest > 0)
-            s[-1].rank = pair_rank(model, s - 1, s);
-        if (lowest + 1 < count)
-            s->rank = pair_rank(model, s, s + 1);
-    }
-    work->count = count;
-}
-
-static void push(ce_merging *work, uint32_t rank, uint32_t place)
-{
-    uint64_t entry = (uint64_t)rank << 32 | place;
-    size_t at = work->heap_count++;
-    while (at > 0 && work->heap[(at - 1) / 2] > entry) {
-        work->heap[at] = work->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    work->heap[at] = entry;
-}
-
-static uint64_t pop(ce_merging *work)
-{
-    uint64_t top = work->heap[0], last = work->heap[--work->heap_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= work->heap_count)
-            break;
-        if (child + 1 < work->heap_count && work->heap[child + 1] < work->heap[child])
-            child++;
-        if (last <= work->heap[child])
-            break;
-        work->heap[at] = work->heap[child];
-        at = child;
-    }
-    work->heap[at] = last;
-    return top;
-}
-
-/* Each merge takes one symbol away and makes two pairs at most. */
-static int reserve_heap(ce_merging *work)
-{
-    size_t need = 3 * work->count;
-    if (need <= work->heap_capacity)
-        return 1;
-    uint64_t *heap = ce_reallocarray(work->heap, need, sizeof *heap);
-    if (!heap)
-        return 0;
-    work->heap = heap;
-    work->heap_capacity = need;
-    return 1;
-}
-
-/* The merge of a symbol with its next one, if there is any, goes onto the heap. */
-static void propose(const ce_bpe *model, ce_merging *work, uint32_t place)
-{
-    ce_symbol *s = &work->symbols[place];
-    s->rank = s->next == NOWHERE ? RANK_NONE : pair_rank(model, s, &work->symbols[s->next]);
-    if (s->rank != RANK_NONE)
-        push(work, s->rank, place);
-}
-
-static int merge_long(const ce_bpe *model, ce_merging *work)
-{
-    if (!reserve_heap(work))
-        return 0;
-    ce_symbol *symbols = work->symbols;
-    uint32_t count = (uint32_t)work->count;
-    for (uint32_t i = 0; i < count; i++) {
-        symbols[i].previous = i ? i - 1 : NOWHERE;
-        symbols[i].next = i + 1 < count ? i + 1 : NOWHERE;
-    }
-    work->heap_count = 0;
-    for (uint32_t i = 0; i < count; i++)
-        propose(model, work, i);
-    while (work->heap_count > 0) {
-        uint64_t entry = pop(work);
-        uint32_t place = (uint32_t)entry;
-        ce_symbol *s = &symbols[place];
-        if (s->size == 0 || s->rank != entry >> 32)
-            continue; /* one of the two has been merged with another meanwhile */
-        ce_symbol *next = &symbols[s->next];
-        s->id = find(model, s->id, next->id)->id;
-        s->size += next->size;
-        s->next = next->next;
-        next->size = 0;
-        if (s->next != NOWHERE)
-            symbols[s->next].previous = place;
-        if (s->previous != NOWHERE)
-            propose(model, work, s->previous);
-        propose(model, work, place);
-    }
-    return 1;
-}
-
-int ce_bpe_add(const ce_bpe *model, ce_merging *work, const char *word, size_t size, ce_tokens *out)
-{
-    if (model->ignore_merges) {
-        int32_t id = ce_trie_exact(&model->vocab, word, size);
-        if (id >= 0)
-            return ce_tokens_add(out, id, 0, size);
-    }
-    /* Places and sizes of symbols are 32 bits wide. */
-    if (size > INT32_MAX || !reserve_symbols(work, size))
+    ce_merging *merging = &work->merging;
+    if (!ce_merging_begin(merging, size))
         return CE_E_NO_MEMORY;
-    work->count = 0;
-    if (model->byte_level)
-        split_bytes(model, work, word, size);
-    else
-        split_chars(model, work, word, size);
-    if (work->count <= SHORT)
-        merge_short(model, work);
-    else if (!merge_long(model, work))
-        return CE_E_NO_MEMORY;
-    if (!ce_tokens_reserve(out, work->count))
+    split(model, merging, word, size);
+    if (!ce_merging_run(&model->merges, merging) || !ce_tokens_reserve(out, merging->count))
         return CE_E_NO_MEMORY;
     size_t start = 0;
-    for (size_t i = 0; i < work->count; i++) {
-        const ce_symbol *s = &work->symbols[i];
+    for (size_t i = 0; i < merging->count; i++) {
+        const ce_symbol *s = &merging->symbols[i];
         if (s->size > 0)
             ce_tokens_put(out, s->id, start, start + s->size);
         start += s->size;
@@ -289,22 +84,337 @@ int ce_bpe_add(const ce_bpe *model, ce_merging *work, const char *word, size_t s
     return CE_OK;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------- */
+/* ---- Searching ------------------------------------------------------------------------------ */
 
-void ce_merging_free(ce_merging *work)
+/* What merging ends with is the one sequence of tokens in which every two neighbours, merged anew from their characters,
+ * end as these two again. For as long as no merge reaches over the border of two tokens, those within go on as if each
+ * token stood alone; so the first one to do that would do it to these two neighbours alone as well. That sequence can be
+ * searched for, from longest matches on, which takes a look at few pairs where merging takes one at all of them. */
+
+/* Whether the two stay two. Undoes the merges on both sides of their border, the latest first, and asks each time whether
+ * the merge over the border would have come before the one just undone. Ranks grow from the parts of a token to the whole,
+ * so their order is the order in time; of equal ones the left comes first. */
+static int stay_apart(const ce_bpe *model, int32_t left, int32_t right, int64_t limit)
 {
-    ce_free(work->symbols);
-    ce_free(work->heap);
-    *work = (ce_merging){0};
+    for (;;) {
+        const ce_merge *merge = ce_merges_find(&model->merges, left, right);
+        if (merge && merge->rank < limit)
+            return 0;
+        const ce_bpe_token *l = &model->tokens[left], *r = &model->tokens[right];
+        if (l->rank > r->rank) {
+            limit = l->rank;
+            left = l->right;
+        } else if (r->rank >= 0) {
+            limit = r->rank + 1;
+            right = r->left;
+        } else {
+            return 1;
+        }
+    }
 }
 
-size_t ce_merging_bytes(const ce_merging *work)
+static int is_dead(const ce_bpe_work *work, size_t place)
 {
-    return work->capacity * sizeof *work->symbols + work->heap_capacity * sizeof *work->heap;
+    return work->dead[place >> 6] >> (place & 63) & 1;
+}
+
+static int reserve_dead(ce_bpe_work *work, size_t size)
+{
+    size_t words = size / 64 + 1;
+    if (words > work->dead_capacity) {
+        uint64_t *dead = ce_reallocarray(work->dead, 2 * words, sizeof *dead);
+        if (!dead)
+            return 0;
+        work->dead = dead;
+        work->dead_capacity = 2 * words;
+    }
+    memset(work->dead, 0, words * sizeof *work->dead);
+    return 1;
+}
+
+/* Put the tokens of word[at ..) as far as its characters are known; returns where that ends, SIZE_MAX if there is no way,
+ * which cannot be. `offset` is where the tokens' spans begin. */
+static size_t search(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t at,
+                     size_t size, size_t offset, ce_tokens *out)
+{
+    size_t first = out->count, start = at;
+    while (at < size) {
+        int32_t token = -1;
+        if (ce_trie_longest(&model->trie, word + at, size - at, &token) == 0)
+            break;
+        int32_t last = out->count > first ? out->ids[out->count - 1] : -1;
+        for (;;) {
+            if (token < 0) { /* no way on from here, and there is but one way to here */
+                if (out->count == first)
+                    return SIZE_MAX;
+                work->dead[at >> 6] |= (uint64_t)1 << (at & 63);
+                token = out->ids[--out->count];
+                at -= model->tokens[token].size;
+                token = model->tokens[token].prefix;
+                last = out->count > first ? out->ids[out->count - 1] : -1;
+                continue;
+            }
+            size_t end = at + model->tokens[token].size;
+            if (!is_dead(work, end) && (last < 0 || stay_apart(model, last, token, INT64_MAX))) {
+                ce_tokens_put(out, token, offset + at - start, offset + end - start);
+                at = end;
+                break;
+            }
+            token = model->tokens[token].prefix;
+        }
+    }
+    return at;
+}
+
+/* The unknown characters at `at`; returns where they end. */
+static size_t put_unknown(const ce_bpe *model, const char *word, size_t at, size_t size,
+                          size_t *offset, ce_tokens *out)
+{
+    size_t unknown = 0;
+    while (at < size) {
+        size_t bytes = char_size(model, word + at, size - at);
+        if (find_char(model, word + at, bytes) >= 0)
+            break;
+        for (size_t i = 0; i < bytes && model->byte_fallback; i++) {
+            ce_tokens_put(out, model->bytes[(unsigned char)word[at + i]], *offset, *offset + 1);
+            ++*offset;
+        }
+        at += bytes;
+        unknown += bytes;
+        if (model->fuse_unk && !model->byte_fallback)
+            continue;
+        break;
+    }
+    if (!model->byte_fallback && model->unk >= 0) {
+        ce_tokens_put(out, model->unk, *offset, *offset + unknown);
+        *offset += unknown;
+    }
+    return at;
+}
+
+static int add_searched(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
+                        ce_tokens *out)
+{
+    if (!ce_tokens_reserve(out, size) || !reserve_dead(work, size))
+        return CE_E_NO_MEMORY;
+    size_t offset = 0, before = out->count;
+    for (size_t at = 0; at < size;) {
+        size_t end = search(model, work, word, at, size, offset, out);
+        if (end == SIZE_MAX) {
+            out->count = before;
+            return add_merged(model, work, word, size, out);
+        }
+        offset += end - at;
+        at = end < size ? put_unknown(model, word, end, size, &offset, out) : end;
+    }
+    return CE_OK;
+}
+
+int ce_bpe_add(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
+               ce_tokens *out)
+{
+    if (model->ignore_merges) {
+        int32_t id = ce_trie_exact(&model->vocab, word, size);
+        if (id >= 0)
+            return ce_tokens_add(out, id, 0, size);
+    }
+    return model->searches ? add_searched(model, work, word, size, out)
+                           : add_merged(model, work, word, size, out);
+}
+
+/* ---- Preparing ------------------------------------------------------------------------------ */
+
+static int is_char(const ce_bpe *model, const ce_trie_key *key)
+{
+    return char_size(model, key->text, key->size) == key->size;
+}
+
+/* Tokens of one character are there from the start. */
+static void add_chars(ce_bpe *model, const ce_trie_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_char(model, &keys[i]) &&
+            find_char(model, keys[i].text, keys[i].size) == keys[i].value)
+            model->tokens[keys[i].value].size = (uint32_t)keys[i].size;
+}
+
+/* Merges by rank. */
+static const ce_merge **sort_merges(const ce_merges *merges, size_t count)
+{
+    const ce_merge **sorted = ce_calloc(count, sizeof *sorted);
+    for (size_t i = 0; sorted && i < (size_t)1 << merges->bits; i++)
+        if (merges->slots[i].left >= 0)
+            sorted[merges->slots[i].rank] = &merges->slots[i];
+    return sorted;
+}
+
+/* Find the last merge of each token's own text. A merge whose parts are not merged out of their own texts by lower ranks is
+ * passed over here, and looked into by check_others. */
+static void add_merges(ce_bpe *model, const ce_merge **sorted, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const ce_merge *merge = sorted[i];
+        if (!merge)
+            continue;
+        const ce_bpe_token *left = &model->tokens[merge->left];
+        const ce_bpe_token *right = &model->tokens[merge->right];
+        ce_bpe_token *token = &model->tokens[merge->id];
+        if (token->size == 0 && left->size > 0 && right->size > 0 &&
+            stay_apart(model, merge->left, merge->right, merge->rank))
+            *token = (ce_bpe_token){merge->left, merge->right, merge->rank, -1,
+                                    left->size + right->size};
+    }
+}
+
+/* The other tokens must not come out of their own texts in any other way, else searching would miss them. 1 if so, 0 if not,
+ * -1 without memory. */
+static int check_others(const ce_bpe *model, const ce_trie_key *keys, size_t count)
+{
+    ce_merging work = {0};
+    int good = 1;
+    for (size_t i = 0; i < count && good == 1; i++) {
+        if (model->tokens[keys[i].value].size > 0)
+            continue;
+        if (!ce_merging_begin(&work, keys[i].size)) {
+            good = -1;
+            break;
+        }
+        split(model, &work, keys[i].text, keys[i].size);
+        if (!ce_merging_run(&model->merges, &work))
+            good = -1;
+        else if (work.count > 0 && work.symbols[0].size == keys[i].size &&
+                 work.symbols[0].id == keys[i].value)
+            good = 0;
+    }
+    ce_merging_free(&work);
+    return good;
+}
+
+/* What unknown characters become must be nothing that is merged, or it could not be put in their place. */
+static int unknown_stay(const ce_bpe *model)
+{
+    int all = 1;
+    for (int b = 0; b < 256; b++)
+        all &= model->bytes[b] >= 0;
+    if (!model->byte_level && model->byte_fallback && !all)
+        return 0;
+    for (size_t i = 0; i < (size_t)1 << model->merges.bits; i++) {
+        const ce_merge *merge = &model->merges.slots[i];
+        if (merge->left < 0)
+            continue;
+        if (merge->left == model->unk || merge->right == model->unk)
+            return 0;
+        for (int b = 0; b < 256 && !model->byte_level && model->byte_fallback; b++)
+            if (merge->left == model->bytes[b] || merge->right == model->bytes[b])
+                return 0;
+    }
+    return 1;
+}
+
+/* The longest token that begins another one, of all of them; and the trie of all that a text can have. */
+static int build_trie(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_error *error)
+{
+    ce_trie_key *kept = ce_reallocarray(NULL, count, sizeof *kept);
+    if (!kept)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a vocabulary of %zu entries", count);
+    size_t kept_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (model->tokens[keys[i].value].size > 0)
+            kept[kept_count++] = keys[i];
+    int status = ce_trie_build(&model->trie, kept, kept_count, NULL, error);
+    for (size_t i = 0; i < kept_count && status == CE_OK; i++) {
+        int32_t *prefix = &model->tokens[kept[i].value].prefix;
+        if (ce_trie_longest(&model->trie, kept[i].text, kept[i].size - 1, prefix) == 0)
+            *prefix = -1;
+    }
+    ce_free(kept);
+    return status;
+}
+
+/* Entries of one character; all, if whole words are looked up too. */
+static int build_vocab(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_error *error)
+{
+    if (model->ignore_merges)
+        return ce_trie_build(&model->vocab, keys, count, NULL, error);
+    ce_trie_key *chars = ce_reallocarray(NULL, count, sizeof *chars);
+    if (!chars)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a vocabulary of %zu entries", count);
+    size_t char_count = 0;
+    for (size_t i = 0; i < count && !model->byte_level; i++)
+        if (is_char(model, &keys[i]))
+            chars[char_count++] = keys[i];
+    int status = ce_trie_build(&model->vocab, chars, char_count, NULL, error);
+    ce_free(chars);
+    return status;
+}
+
+/* One more than the highest id of the entries; 0 if these are so few that a table of all ids would be a waste, or do not
+ * have all that is merged. */
+static size_t count_tokens(const ce_bpe *model, const ce_trie_key *keys, size_t count)
+{
+    size_t tokens = 0;
+    for (size_t i = 0; i < count; i++)
+        if ((size_t)keys[i].value >= tokens)
+            tokens = (size_t)keys[i].value + 1;
+    for (size_t i = 0; i < (size_t)1 << model->merges.bits; i++) {
+        const ce_merge *merge = &model->merges.slots[i];
+        if (merge->left >= 0 && ((size_t)merge->left >= tokens || (size_t)merge->right >= tokens ||
+                                 (size_t)merge->id >= tokens))
+            return 0;
+    }
+    return tokens <= 16 * count + 65536 ? tokens : 0;
+}
+
+static size_t count_ranks(const ce_merges *merges)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < (size_t)1 << merges->bits; i++)
+        if (merges->slots[i].left >= 0 && merges->slots[i].rank >= count)
+            count = (size_t)merges->slots[i].rank + 1;
+    return count;
+}
+
+int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_error *error)
+{
+    int status = build_vocab(model, keys, count, error);
+    model->token_count = count_tokens(model, keys, count);
+    if (status != CE_OK || model->token_count == 0 || !unknown_stay(model))
+        return status;
+    size_t ranks = count_ranks(&model->merges);
+    model->tokens = ce_reallocarray(NULL, model->token_count, sizeof *model->tokens);
+    const ce_merge **sorted = sort_merges(&model->merges, ranks);
+    int good = -1;
+    if (model->tokens && sorted) {
+        for (size_t i = 0; i < model->token_count; i++)
+            model->tokens[i] = (ce_bpe_token){-1, -1, -1, -1, 0};
+        add_chars(model, keys, count);
+        add_merges(model, sorted, ranks);
+        good = check_others(model, keys, count);
+    }
+    ce_free(sorted);
+    if (good < 0)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a vocabulary of %zu entries", count);
+    model->searches = good;
+    return good ? build_trie(model, keys, count, error) : CE_OK;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+void ce_bpe_work_free(ce_bpe_work *work)
+{
+    ce_merging_free(&work->merging);
+    ce_free(work->dead);
+}
+
+size_t ce_bpe_work_bytes(const ce_bpe_work *work)
+{
+    return ce_merging_bytes(&work->merging) + work->dead_capacity * sizeof *work->dead;
 }
 
 void ce_bpe_free(ce_bpe *model)
 {
+    ce_merges_free(&model->merges);
     ce_trie_free(&model->vocab);
-    ce_free(model->merges);
+    ce_trie_free(&model->trie);
+    ce_free(model->tokens);
 }

@@ -2,19 +2,29 @@
 #ifndef CE_TOKENIZER_BPE_H
 #define CE_TOKENIZER_BPE_H
 
+#include "tokenizer/merges.h"
 #include "tokenizer/tokens.h"
 #include "tokenizer/trie.h"
 
-typedef struct ce_merge {
-    int32_t left, right; /* left < 0: no merge */
-    uint32_t rank;       /* the lowest goes first */
-    int32_t id;          /* of both together */
-} ce_merge;
+/* What is known of a token. */
+typedef struct ce_bpe_token {
+    int32_t left,
+        right; /* the last merge of its own text; -1 of a single character, which is there from the start */
+    int64_t rank;   /* of that merge; -1 */
+    int32_t prefix; /* the longest other token that it begins with; -1: none */
+    uint32_t size;  /* bytes; 0: its own text is not merged into it, so no text has it */
+} ce_bpe_token;
 
 typedef struct ce_bpe {
-    ce_trie vocab;    /* of a byte-level model in bytes */
-    ce_merge *merges; /* a hash table of 2^bits */
-    int bits;
+    ce_merges merges;
+    ce_trie
+        vocab; /* all entries, where a whole word may be one, else those of one character; of a byte-level model in bytes */
+    /* For searching instead of merging. */
+    int searches;
+    ce_trie trie; /* entries that a text can have */
+    ce_bpe_token *tokens;
+    size_t token_count;
+
     int byte_level;     /* a word begins as its bytes, not as its characters */
     int byte_fallback;  /* a character that is no token becomes its bytes */
     int32_t bytes[256]; /* tokens of single bytes, for both; -1: none */
@@ -23,31 +33,23 @@ typedef struct ce_bpe {
     int ignore_merges; /* a word that is a token is that token */
 } ce_bpe;
 
-/* Memory for merging. */
-typedef struct ce_symbol {
-    int32_t id;
-    uint32_t size; /* bytes; 0: it has been merged into another */
-    uint32_t rank; /* of the merge with the next symbol, or CE_RANK_NONE */
-    uint32_t previous, next;
-} ce_symbol;
+/* Memory for the work. */
+typedef struct ce_bpe_work {
+    ce_merging merging;
+    uint64_t *dead; /* bit by bit: places of the word from which there is no way on */
+    size_t dead_capacity;
+} ce_bpe_work;
 
-typedef struct ce_merging {
-    ce_symbol *symbols;
-    size_t count, capacity;
-    uint64_t *heap; /* rank, then place */
-    size_t heap_count, heap_capacity;
-} ce_merging;
+void ce_bpe_work_free(ce_bpe_work *work);
+size_t ce_bpe_work_bytes(const ce_bpe_work *work);
 
-void ce_merging_free(ce_merging *work);
-size_t ce_merging_bytes(const ce_merging *work);
+/* To be called when the rest is filled in: `keys` are the vocabulary's entries as they are looked up. CE_OK,
+ * CE_E_NO_MEMORY. */
+int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_error *error);
 
 /* Append the tokens of a word. CE_OK or CE_E_NO_MEMORY. */
-int ce_bpe_add(const ce_bpe *model, ce_merging *work, const char *word, size_t size,
+int ce_bpe_add(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
                ce_tokens *out);
-
-/* Room for `count` merges; then they are added by falling rank, for the last one of a pair counts. 0: no memory. */
-int ce_bpe_reserve_merges(ce_bpe *model, size_t count);
-void ce_bpe_set_merge(ce_bpe *model, ce_merge merge);
 
 void ce_bpe_free(ce_bpe *model);
 

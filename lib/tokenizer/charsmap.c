@@ -229,7 +229,7 @@ static int check_trie(const ce_charsmap *charsmap, ce_error *error)
     if (w.seen && w.nodes)
         w.nodes[w.count++] = 0;
     else
-        status = ce_fail(error, CE_E_NO_MEMORY, "out of memory");
+        status = ce_fail(error, CE_E_NO_MEMORY, "no memory for the charsmap");
     while (w.count > 0 && status == CE_OK)
         status = check_node(charsmap, w.nodes[--w.count], &w, error);
     ce_free(w.seen);
@@ -270,7 +270,7 @@ static int read_blob(ce_charsmap *charsmap, const unsigned char *blob, size_t si
     charsmap->units = ce_malloc(trie_size);
     charsmap->replacements = ce_malloc(charsmap->replacements_size + 1);
     if (!charsmap->units || !charsmap->replacements)
-        return ce_fail(error, CE_E_NO_MEMORY, "out of memory");
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for the charsmap");
     for (size_t i = 0; i < charsmap->unit_count; i++)
         charsmap->units[i] = little_endian(blob + 4 + 4 * i);
     memcpy(charsmap->replacements, blob + 4 + trie_size, charsmap->replacements_size);
@@ -282,7 +282,7 @@ int ce_charsmap_create(const void *blob, size_t size, ce_charsmap **charsmap, ce
 {
     ce_charsmap *made = ce_calloc(1, sizeof *made);
     if (!made)
-        return ce_fail(error, CE_E_NO_MEMORY, "out of memory");
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for the charsmap");
     int status = read_blob(made, blob, size, error);
     if (status == CE_OK)
         status = check_replacements(made, error);

@@ -26,7 +26,7 @@ struct ce_tokenizer_scratch {
         piece; /* what the first pre-tokenizer is to split, from the word that is still open on */
     ce_text levels[CE_PRE_TOKENIZERS_MOST];
     ce_normalizing normalizing;
-    ce_merging merging;
+    ce_bpe_work bpe;
     ce_lattice lattice;
 };
 
@@ -120,7 +120,7 @@ static int run_model(encoder *e, const char *word, size_t size)
     case CE_MODEL_WORDPIECE:
         return ce_wordpiece_add(&t->wordpiece, word, size, &scratch->tokens);
     case CE_MODEL_BPE:
-        return ce_bpe_add(&t->bpe, &scratch->merging, word, size, &scratch->tokens);
+        return ce_bpe_add(&t->bpe, &scratch->bpe, word, size, &scratch->tokens);
     default:
         return ce_unigram_add(&t->unigram, &scratch->lattice, word, size, &scratch->tokens);
     }
@@ -238,6 +238,12 @@ static int split_piece(encoder *e, const ce_view *text, size_t readable, int las
     const ce_tokenizer *t = e->tokenizer;
     int status = CE_OK;
     *done = 0;
+    if (t->is_bert && !e->tracked && !e->whole_limit && !e->keep_splits) {
+        status = ce_wordpiece_add_bert(&t->wordpiece, text->data, text->size, !last,
+                                       e->first + e->limit, done, &e->scratch->tokens);
+        e->stopped |= token_count(e) > e->limit;
+        return status;
+    }
     if (t->pre_tokenizer_count > 0)
         status = split_words(e, 0, *text, readable, !last, done);
     else if (last)
@@ -538,12 +544,12 @@ static void put_text(ce_tokenizer_scratch *scratch, kept text)
 }
 
 static int fill_in(ce_tokenizer_scratch *scratch, const ce_template *template, int specials,
-                   const kept texts[2])
+                   int types, const kept texts[2])
 {
     ce_tokens *result = &scratch->result;
     size_t most = texts[0].count + texts[1].count + template->specials;
     result->count = 0;
-    if (!ce_tokens_reserve(result, most) || !reserve_types(scratch, most))
+    if (!ce_tokens_reserve(result, most) || (types && !reserve_types(scratch, most)))
         return CE_E_NO_MEMORY;
     for (size_t i = 0; i < template->count; i++) {
         const ce_piece *piece = &template->pieces[i];
@@ -552,7 +558,7 @@ static int fill_in(ce_tokenizer_scratch *scratch, const ce_template *template, i
             put_text(scratch, texts[piece->kind == CE_PIECE_PAIR]);
         else if (specials)
             ce_tokens_put(result, piece->id, 0, 0);
-        for (size_t k = before; k < result->count; k++)
+        for (size_t k = before; k < result->count && types; k++)
             scratch->type_ids[k] = piece->type_id;
     }
     return CE_OK;
@@ -600,7 +606,7 @@ void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
     for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
         ce_text_free(&scratch->levels[i]);
     ce_normalizing_free(&scratch->normalizing);
-    ce_merging_free(&scratch->merging);
+    ce_bpe_work_free(&scratch->bpe);
     ce_lattice_free(&scratch->lattice);
     ce_free(scratch);
 }
@@ -612,7 +618,7 @@ size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *s)
                    s->type_capacity * sizeof *s->type_ids + ce_text_bytes(&s->joined) +
                    ce_text_bytes(&s->source) + ce_text_bytes(&s->normalized) +
                    ce_text_bytes(&s->piece) + ce_normalizing_bytes(&s->normalizing) +
-                   ce_merging_bytes(&s->merging) + ce_lattice_bytes(&s->lattice);
+                   ce_bpe_work_bytes(&s->bpe) + ce_lattice_bytes(&s->lattice);
     for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
         bytes += ce_text_bytes(&s->levels[i]);
     return bytes;
@@ -738,7 +744,7 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
                          options->prompt_length);
     scratch->result.tracked = options->offsets;
     if (status == CE_OK)
-        status = fill_in(scratch, template, !options->no_specials, texts);
+        status = fill_in(scratch, template, !options->no_specials, options->pair != NULL, texts);
     if (status != CE_OK)
         return ce_fail(error, status, "no memory to tokenize a text of %zu bytes", length);
     *out = (ce_encoding){.ids = scratch->result.ids,

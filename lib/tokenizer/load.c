@@ -69,7 +69,7 @@ size_t ce_load_store(ce_loader *l, ce_json_text text)
 
 int32_t ce_load_id(ce_loader *l)
 {
-    return (int32_t)ce_json_integer(&l->json, 0, INT32_MAX - 1);
+    return (int32_t)ce_json_integer(&l->json, 0, CE_TRIE_MOST);
 }
 
 int ce_load_absent(ce_loader *l)
@@ -179,10 +179,12 @@ static int normalize_contents(const ce_loader *l, ce_text *contents, size_t *end
 static void expect_token(ce_added_search *search, const ce_added_token *token, const char *content,
                          size_t size)
 {
+    unsigned char start = (unsigned char)content[0];
+    search->only_start = search->count == 0 || search->only_start == start ? start : -1;
     search->count++;
     search->longest = size > search->longest ? size : search->longest;
     search->any_lstrip |= token->lstrip;
-    search->starts[(unsigned char)content[0]] = 1;
+    search->starts[start] = 1;
 }
 
 static int build_added(ce_added *added, const ce_text *contents, const size_t *ends,
@@ -192,11 +194,10 @@ static int build_added(ce_added *added, const ce_text *contents, const size_t *e
         const ce_added_token *token = &added->tokens[i];
         if (token->normalized)
             continue;
-        keys[added->raw.count] =
-            (ce_trie_key){token->content, token->size, (int32_t)i, (uint32_t)i};
+        keys[added->raw.count] = (ce_trie_key){token->content, token->size, (int32_t)i};
         expect_token(&added->raw, token, token->content, token->size);
     }
-    int status = ce_trie_build(&added->raw.trie, keys, added->raw.count, error);
+    int status = ce_trie_build(&added->raw.trie, keys, added->raw.count, NULL, error);
     if (status != CE_OK)
         return status;
     for (size_t i = 0; i < added->count; i++) {
@@ -204,11 +205,10 @@ static int build_added(ce_added *added, const ce_text *contents, const size_t *e
         if (ends[i] == start)
             continue;
         const char *content = contents->data + start;
-        keys[added->normalized.count] =
-            (ce_trie_key){content, ends[i] - start, (int32_t)i, (uint32_t)i};
+        keys[added->normalized.count] = (ce_trie_key){content, ends[i] - start, (int32_t)i};
         expect_token(&added->normalized, &added->tokens[i], content, ends[i] - start);
     }
-    return ce_trie_build(&added->normalized.trie, keys, added->normalized.count, error);
+    return ce_trie_build(&added->normalized.trie, keys, added->normalized.count, NULL, error);
 }
 
 static int compile_added(const ce_loader *l, ce_error *error)
@@ -287,6 +287,8 @@ static void compile_pre_tokenizers(ce_loader *l)
         t->pre_tokenizer_count = (size_t)(cut - t->pre_tokenizers) + 1;
     }
     ce_pre_tokenizer *first = &t->pre_tokenizers[0];
+    t->is_bert = t->model == CE_MODEL_WORDPIECE && t->pre_tokenizer_count == 1 &&
+                 first->kind == CE_PATTERN_BERT;
     for (size_t i = 0; t->pre_tokenizer_count > 0 && i < first->entry_count; i++)
         t->normalizers[t->normalizer_count + t->entry_count++] = first->entries[i];
     first->entry_count = 0;

@@ -284,9 +284,9 @@ static int compile_wordpiece(ce_loader *l, ce_trie_key *keys, ce_error *error)
     for (size_t i = 0; i < l->entry_count; i++) {
         const ce_entry *e = &l->entries[i];
         if (e->size > 0)
-            keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id};
     }
-    int status = ce_trie_build(&model->first, keys, count, error);
+    int status = ce_trie_build(&model->first, keys, count, NULL, error);
     if (status != CE_OK)
         return status;
     count = 0;
@@ -294,10 +294,14 @@ static int compile_wordpiece(ce_loader *l, ce_trie_key *keys, ce_error *error)
         const ce_entry *e = &l->entries[i];
         const char *text = ce_load_text(l, e);
         if (e->size > prefix && memcmp(text, l->prefix, prefix) == 0)
-            keys[count++] = (ce_trie_key){text + prefix, e->size - prefix, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){text + prefix, e->size - prefix, e->id};
     }
-    status = ce_trie_build(&model->continuation, keys, count, error);
-    return status == CE_OK ? find_unk(l, &model->unk, error) : status;
+    status = ce_trie_build(&model->continuation, keys, count, NULL, error);
+    if (status == CE_OK)
+        status = find_unk(l, &model->unk, error);
+    if (status == CE_OK)
+        ce_wordpiece_prepare(model);
+    return status;
 }
 
 static int compile_unigram(ce_loader *l, ce_trie_key *keys, ce_error *error)
@@ -322,11 +326,11 @@ static int compile_unigram(ce_loader *l, ce_trie_key *keys, ce_error *error)
         model->scores[i] = e->score;
         lowest = e->score < lowest ? e->score : lowest;
         if (e->size > 0)
-            keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id};
     }
     enum { PENALTY = 10 };
     model->unk_score = lowest - PENALTY;
-    return ce_trie_build(&model->vocab, keys, count, error);
+    return ce_trie_build(&model->vocab, keys, count, NULL, error);
 }
 
 static int32_t find_required(const ce_loader *l, const char *text, size_t size, ce_error *error)
@@ -341,7 +345,7 @@ static int32_t find_required(const ce_loader *l, const char *text, size_t size, 
 static int compile_merges(ce_loader *l, ce_error *error)
 {
     ce_bpe *model = &l->tokenizer->bpe;
-    if (!ce_bpe_reserve_merges(model, l->merge_count))
+    if (!ce_merges_create(&model->merges, l->merge_count))
         return no_memory(l, error);
     for (size_t i = 0; i < l->merge_count; i++) {
         const ce_merge_entry *m = &l->merges[i];
@@ -352,7 +356,7 @@ static int compile_merges(ce_loader *l, ce_error *error)
                 0 ||
             (merge.id = find_required(l, text, m->size, error)) < 0)
             return CE_E_BAD_MODEL;
-        ce_bpe_set_merge(model, merge);
+        ce_merges_set(&model->merges, merge);
     }
     return CE_OK;
 }
@@ -372,21 +376,18 @@ static size_t collect_bytes(ce_loader *l, ce_trie_key *keys)
         if (size == 1)
             model->bytes[(unsigned char)l->decoded[e->offset]] = e->id;
         if (size > 0)
-            keys[count++] = (ce_trie_key){l->decoded + e->offset, size, e->id, (uint32_t)i};
+            keys[count++] = (ce_trie_key){l->decoded + e->offset, size, e->id};
     }
     return count;
 }
 
-/* Entries of one character; all, if whole words are looked up too. */
-static size_t collect_chars(ce_loader *l, ce_trie_key *keys)
+static size_t collect_texts(ce_loader *l, ce_trie_key *keys)
 {
     size_t count = 0;
     for (size_t i = 0; i < l->entry_count; i++) {
         const ce_entry *e = &l->entries[i];
-        const char *text = ce_load_text(l, e);
-        uint32_t scalar;
-        if (e->size > 0 && (l->ignore_merges || ce_utf8_decode(text, e->size, &scalar) == e->size))
-            keys[count++] = (ce_trie_key){text, e->size, e->id, (uint32_t)i};
+        if (e->size > 0 && ce_load_find(l, ce_load_text(l, e), e->size) == e->id)
+            keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id};
     }
     return count;
 }
@@ -423,11 +424,9 @@ static int compile_bpe(ce_loader *l, ce_trie_key *keys, ce_error *error)
         find_fallback_bytes(l, model->bytes);
     else if (!(l->decoded = ce_malloc(l->arena_size)))
         return no_memory(l, error);
-    size_t count = l->byte_level ? collect_bytes(l, keys) : collect_chars(l, keys);
-    if (l->byte_level && !l->ignore_merges)
-        count = 0; /* nothing is looked up but bytes */
-    status = ce_trie_build(&model->vocab, keys, count, error);
-    return status == CE_OK ? check_bytes(l, error) : status;
+    size_t count = l->byte_level ? collect_bytes(l, keys) : collect_texts(l, keys);
+    status = check_bytes(l, error);
+    return status == CE_OK ? ce_bpe_prepare(model, keys, count, error) : status;
 }
 
 /* Old files do not name the type. */

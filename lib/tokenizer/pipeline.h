@@ -22,6 +22,7 @@ struct ce_tokenizer {
     ce_pre_tokenizer pre_tokenizers[CE_PRE_TOKENIZERS_MOST];
     size_t pre_tokenizer_count;
     ce_model_kind model;
+    int is_bert; /* WordPiece over BertPreTokenizer, which go in one */
     ce_wordpiece wordpiece;
     ce_bpe bpe;
     ce_unigram unigram;

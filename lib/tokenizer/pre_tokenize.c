@@ -1,6 +1,6 @@
 #include "tokenizer/pre_tokenize.h"
 
-#include "unicode/unicode.h"
+#include "tokenizer/bert_class.h"
 
 #include <string.h>
 
@@ -421,52 +421,23 @@ static int split(const ce_pre_tokenizer *pre, const char *data, size_t size, int
 
 /* ---- The two that are made for speed ---------------------------------------------------------- */
 
-enum { LETTER, WHITE, PUNCTUATION };
-
-static int bert_class(uint32_t scalar)
-{
-    uint32_t flags = flags_of(scalar);
-    return flags & CE_UNICODE_WHITE ? WHITE : flags & CE_UNICODE_PUNCTUATION ? PUNCTUATION : LETTER;
-}
-
-/* Of ASCII, so that the common case needs no tables of Unicode. */
-static const unsigned char bert_ascii[128] = {
-    ['\t'] = WHITE,       ['\n'] = WHITE,       ['\v'] = WHITE,      ['\f'] = WHITE,
-    ['\r'] = WHITE,       [' '] = WHITE,        ['!'] = PUNCTUATION, ['"'] = PUNCTUATION,
-    ['#'] = PUNCTUATION,  ['$'] = PUNCTUATION,  ['%'] = PUNCTUATION, ['&'] = PUNCTUATION,
-    ['\''] = PUNCTUATION, ['('] = PUNCTUATION,  [')'] = PUNCTUATION, ['*'] = PUNCTUATION,
-    ['+'] = PUNCTUATION,  [','] = PUNCTUATION,  ['-'] = PUNCTUATION, ['.'] = PUNCTUATION,
-    ['/'] = PUNCTUATION,  [':'] = PUNCTUATION,  [';'] = PUNCTUATION, ['<'] = PUNCTUATION,
-    ['='] = PUNCTUATION,  ['>'] = PUNCTUATION,  ['?'] = PUNCTUATION, ['@'] = PUNCTUATION,
-    ['['] = PUNCTUATION,  ['\\'] = PUNCTUATION, [']'] = PUNCTUATION, ['^'] = PUNCTUATION,
-    ['_'] = PUNCTUATION,  ['`'] = PUNCTUATION,  ['{'] = PUNCTUATION, ['|'] = PUNCTUATION,
-    ['}'] = PUNCTUATION,  ['~'] = PUNCTUATION,
-};
-
-static int bert_class_at(const char *data, size_t at, size_t size, size_t *bytes)
-{
-    unsigned char c = (unsigned char)data[at];
-    *bytes = 1;
-    return c < 0x80 ? bert_ascii[c] : bert_class(char_at(data, at, size, bytes));
-}
-
 static int bert_word(const char *data, size_t size, int more, size_t *at, size_t *start,
                      size_t *end)
 {
     size_t bytes, from = *at;
-    int class = WHITE;
-    while (from < size && (class = bert_class_at(data, from, size, &bytes)) == WHITE)
+    ce_bert_class class = CE_BERT_WHITE;
+    while (from < size && (class = ce_bert_class_at(data, from, size, &bytes)) == CE_BERT_WHITE)
         from += bytes;
     *at = *start = from; /* white space is done with in any case */
     if (from >= size)
         return 0;
-    if (class == PUNCTUATION) {
+    if (class == CE_BERT_PUNCTUATION) {
         *at = *end = from + bytes;
         return 1;
     }
     do
         from += bytes;
-    while (from < size && bert_class_at(data, from, size, &bytes) == LETTER);
+    while (from < size && ce_bert_class_at(data, from, size, &bytes) == CE_BERT_LETTER);
     if (from >= size && more)
         return 0;
     *at = *end = from;

@@ -27,7 +27,7 @@ static int grow(void **array, size_t *capacity, size_t need, size_t size)
     return 1;
 }
 
-int ce_tokens_reserve(ce_tokens *tokens, size_t more)
+int ce_tokens_grow(ce_tokens *tokens, size_t more)
 {
     size_t need = tokens->count + more;
     return grow((void **)&tokens->ids, &tokens->capacity, need, sizeof *tokens->ids) &&

@@ -14,8 +14,14 @@ typedef struct ce_tokens {
 void ce_tokens_free(ce_tokens *tokens);
 size_t ce_tokens_bytes(const ce_tokens *tokens);
 
+int ce_tokens_grow(ce_tokens *tokens, size_t more);
+
 /* Room for `more` tokens; 0 when out of memory. */
-int ce_tokens_reserve(ce_tokens *tokens, size_t more);
+static inline int ce_tokens_reserve(ce_tokens *tokens, size_t more)
+{
+    return (more <= tokens->capacity - tokens->count && !tokens->tracked) ||
+           ce_tokens_grow(tokens, more);
+}
 
 /* Where there is room. */
 static inline void ce_tokens_put(ce_tokens *tokens, int32_t id, size_t start, size_t end)

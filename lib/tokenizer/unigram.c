@@ -31,7 +31,6 @@ static size_t char_size(unsigned char first)
 
 static void find_best(const ce_unigram *model, ce_best *best, const char *word, size_t size)
 {
-    const ce_trie_node *nodes = model->vocab.nodes;
     best[0] = (ce_best){0, 0, 0};
     for (size_t i = 1; i <= size; i++)
         best[i].start = NOWHERE;
@@ -39,16 +38,16 @@ static void find_best(const ce_unigram *model, ce_best *best, const char *word, 
         double score = best[at].score;
         size_t single = char_size((unsigned char)word[at]);
         int has_single = 0;
-        int32_t node = 0;
+        uint32_t base = 0;
         for (size_t i = at; i < size; i++) {
-            int32_t child = nodes[node].base + (unsigned char)word[i];
-            if (nodes[child].parent != node)
+            const ce_trie_node *node = ce_trie_step(&model->vocab, base, (unsigned char)word[i]);
+            if (!node)
                 break;
-            node = child;
-            int32_t id = nodes[node].value;
-            if (id < 0)
+            base = node->base;
+            uint32_t id = ce_trie_value(node);
+            if (id == CE_TRIE_NONE)
                 continue;
-            offer(&best[i + 1], score + model->scores[id], at, id);
+            offer(&best[i + 1], score + model->scores[id], at, (int32_t)id);
             has_single |= i + 1 - at == single;
         }
         if (!has_single)

@@ -6,8 +6,9 @@
 
 typedef enum ce_normal_form { CE_NFD, CE_NFC, CE_NFKD, CE_NFKC } ce_normal_form;
 
-/* Append the normal form of a text to `out`. Takes time in proportion to the text, whatever it holds. Returns CE_OK, or
- * with `out` as it was CE_E_NO_MEMORY, or CE_E_INVALID_UTF8. */
+/* Append the normal form of a text to `out`. Where canonical ordering moves a scalar its change goes with it, and its
+ * place is then that of a neighbour, as in the reference. Takes time in proportion to the text, whatever it holds.
+ * Returns CE_OK, or with `out` as it was CE_E_NO_MEMORY or CE_E_INVALID_UTF8. */
 int ce_unicode_normal_form(ce_normal_form form, const char *text, size_t size,
                            ce_unicode_changes *out);
 

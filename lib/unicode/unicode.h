@@ -34,9 +34,8 @@ enum {
     CE_UNICODE_NOT_NFKD = 1 << 21,
     CE_UNICODE_NOT_NFKC = 1 << 22,
 
-    /* A letter or a number. Between two of them a text can be cut, and each part be brought into a normal form,
-     * lower-cased, stripped of accents or put through a charsmap, or the first of these and then the others, as if it
-     * stood there alone. */
+    /* A letter or a number. Between two of them a text can be cut, and its parts go one by one through normal forms,
+     * Lowercase and StripAccents in any order, with a charsmap as the last or the only step. */
     CE_UNICODE_SAFE = 1 << 23,
 
     CE_UNICODE_LETTER = CE_UNICODE_UPPERCASE | CE_UNICODE_LOWERCASE | CE_UNICODE_TITLECASE |

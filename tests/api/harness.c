@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 citadel_error error = CITADEL_ERROR_INIT;
 
@@ -29,10 +31,23 @@ void check_failure(citadel_status expected, const char *piece, citadel_status go
     _fail(file, line);
 }
 
+static int close_number(float got, float expected)
+{
+    return fabs((double)got - expected) <= 2e-6 * fmax(1, fabs((double)expected));
+}
+
+int close_enough(const float *got, const float *expected, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!close_number(got[i], expected[i]))
+            return 0;
+    return 1;
+}
+
 void check_vector(const float *got, const float *expected, size_t count, const char *file, int line)
 {
     for (size_t i = 0; i < count; i++) {
-        if (fabs((double)got[i] - expected[i]) <= 2e-6 * fmax(1, fabs((double)expected[i])))
+        if (close_number(got[i], expected[i]))
             continue;
         print_error("number %zu is %.9g, expected %.9g\n", i, (double)got[i], (double)expected[i]);
         _fail(file, line);
@@ -71,16 +86,23 @@ citadel_model *load(citadel_engine *engine, const char *name)
 
 /* ---- Probe -------------------------------------------------------------------------------- */
 
-fake_probe *reset_probe(void)
+fake_probe *the_probe(void)
 {
     void *module = dlopen(FAKE_BACKEND, RTLD_NOW | RTLD_LOCAL);
     assert_non_null(module);
     fake_probe *probe = dlsym(module, FAKE_PROBE);
     assert_non_null(probe);
+    return probe;
+}
+
+fake_probe *reset_probe(void)
+{
+    fake_probe *probe = the_probe();
     pthread_mutex_lock(&probe->lock);
-    probe->loads = probe->runs = probe->texts = probe->most_threads = 0;
-    assert_int_equal(probe->models, 0);
+    probe->loads = probe->runs = probe->texts = probe->most_tokens = probe->most_threads = 0;
+    int models = probe->models;
     pthread_mutex_unlock(&probe->lock);
+    assert_int_equal(models, 0);
     return probe;
 }
 
@@ -146,6 +168,89 @@ void reference(const citadel_model *model, const char *text, double bias, float 
     }
     if (info.normalize)
         normalize(vector, DIM);
+}
+
+int embeds_right(const citadel_model *model, const char *text, double bias)
+{
+    float out[DIM], expected[DIM];
+    reference(model, text, bias, expected);
+    return citadel_model_embed(model, &text, NULL, 1, NULL, out, DIM, NULL, NULL) == CITADEL_OK &&
+           close_enough(out, expected, DIM);
+}
+
+/* ---- Threads ------------------------------------------------------------------------------ */
+
+typedef struct crew_member {
+    pthread_t thread;
+    pthread_barrier_t *start;
+    int (*work)(int number, void *shared);
+    void *shared;
+    int number, result;
+} crew_member;
+
+static void *run_member(void *argument)
+{
+    crew_member *self = argument;
+    pthread_barrier_wait(self->start);
+    self->result = self->work(self->number, self->shared);
+    return NULL;
+}
+
+void in_threads(int count, int (*work)(int number, void *shared), void *shared)
+{
+    crew_member crew[64];
+    pthread_barrier_t start;
+    assert_in_range(count, 1, 64);
+    assert_int_equal(pthread_barrier_init(&start, NULL, (unsigned)count), 0);
+    for (int i = 0; i < count; i++) {
+        crew[i] = (crew_member){.start = &start, .work = work, .shared = shared, .number = i};
+        assert_int_equal(pthread_create(&crew[i].thread, NULL, run_member, &crew[i]), 0);
+    }
+    for (int i = 0; i < count; i++)
+        pthread_join(crew[i].thread, NULL);
+    pthread_barrier_destroy(&start);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(crew[i].result, 0);
+}
+
+/* ---- Packs -------------------------------------------------------------------------------- */
+
+static void copy_file(const char *from, const char *to)
+{
+    char buffer[4096];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_non_null(in);
+    assert_non_null(out);
+    for (size_t size; (size = fread(buffer, 1, sizeof buffer, in)) > 0;)
+        assert_int_equal(fwrite(buffer, 1, size, out), size);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+static const char *const pack_files[] = {
+    "citadel.json",       "citadel.sha256", "tokenizer.json",           "golden.json",
+    "golden.safetensors", "graph.fp32.pt",  "weights.fp32.safetensors",
+};
+
+void copy_pack(const char *name, const char *to)
+{
+    mkdir(to, 0777);
+    for (size_t i = 0; i < sizeof pack_files / sizeof pack_files[0]; i++) {
+        char source[4096], target[4096];
+        snprintf(source, sizeof source, FAKE_PACKS "/%s/%s", name, pack_files[i]);
+        snprintf(target, sizeof target, "%s/%s", to, pack_files[i]);
+        copy_file(source, target);
+    }
+}
+
+void remove_pack(const char *directory)
+{
+    for (size_t i = 0; i < sizeof pack_files / sizeof pack_files[0]; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", directory, pack_files[i]);
+        unlink(path);
+    }
+    rmdir(directory);
 }
 
 /* ---- Process ------------------------------------------------------------------------------ */

@@ -8,7 +8,7 @@
 #include "fake_backend.h"
 
 /* Of every pack that tests/fake/make_packs.py makes. */
-enum { DIM = 8, MAX_TOKENS = 16, VOCAB_SIZE = 33, UNK = 1, CLS = 2, SEP = 3 };
+enum { DIM = 8, MAX_TOKENS = 16, VOCAB_SIZE = 33, UNK = 1, CLS = 2, SEP = 3, THE = 12, FOX = 15 };
 
 /* For the calls of the test's own thread. */
 extern citadel_error error;
@@ -33,7 +33,8 @@ citadel_engine_options test_options(uint32_t threads, uint32_t cache_models);
 citadel_engine *new_engine(uint32_t threads, uint32_t cache_models);
 citadel_model *load(citadel_engine *engine, const char *name);
 
-/* Of the fake backend in this process; its numbers begin at 0 again. */
+/* Of the fake backend in this process. Where no model is loaded, its numbers can begin at 0 again. */
+fake_probe *the_probe(void);
 fake_probe *reset_probe(void);
 void set_gate(fake_probe *probe, int closed);
 void await(fake_probe *probe, const int *number, int expected);
@@ -42,6 +43,18 @@ int read_probe(fake_probe *probe, const int *number);
 /* What the fake computes, reckoned anew from a text's ids. */
 void reference(const citadel_model *model, const char *text, double bias, float vector[DIM]);
 void normalize(float *vector, size_t count);
+
+/* What the library gives for one text is what the fake computes; 0 in every other case. For threads, where nothing can be
+ * asserted. */
+int embeds_right(const citadel_model *model, const char *text, double bias);
+int close_enough(const float *got, const float *expected, size_t count);
+
+/* Run `work` in `count` threads at once, numbered from 0, and assert that it gives 0 in each. */
+void in_threads(int count, int (*work)(int number, void *shared), void *shared);
+
+/* A good pack in a directory of its own, which is made if need be. */
+void copy_pack(const char *name, const char *to);
+void remove_pack(const char *directory);
 
 /* Entries of a directory of /proc/self. */
 int count_threads(void);

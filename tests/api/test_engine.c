@@ -235,6 +235,50 @@ static void test_engines_do_not_share_models(void **state)
     citadel_engine_destroy(second);
 }
 
+/* ---- Log ---------------------------------------------------------------------------------- */
+
+typedef struct lines {
+    int count;
+    int32_t level;
+    char last[256];
+} lines;
+
+static void keep_line(void *user, int32_t level, const char *message)
+{
+    lines *kept = user;
+    kept->count++;
+    kept->level = level;
+    snprintf(kept->last, sizeof kept->last, "%s", message);
+}
+
+static void expect_log(int32_t log_level, int count)
+{
+    lines kept = {0};
+    citadel_engine_options options = test_options(1, 1);
+    citadel_engine *engine;
+    options.log = keep_line;
+    options.log_user = &kept;
+    options.log_level = log_level;
+    assert_ok(citadel_engine_create(&options, &engine, &error));
+    citadel_model_unload(load(engine, "two-lines"));
+    citadel_engine_destroy(engine);
+    assert_int_equal(kept.count, count);
+    if (count == 0)
+        return;
+    assert_int_equal(kept.level, CITADEL_LOG_INFO);
+    assert_non_null(strstr(kept.last, "loaded 'two lines' from '" FAKE_PACKS "/two-lines'"));
+}
+
+static void test_the_log_gets_whole_lines_up_to_its_level(void **state)
+{
+    (void)state;
+    expect_log(CITADEL_LOG_NONE, 0);
+    expect_log(CITADEL_LOG_DEFAULT, 0);
+    expect_log(CITADEL_LOG_WARNING, 0);
+    expect_log(CITADEL_LOG_INFO, 1);
+    expect_log(CITADEL_LOG_DEBUG, 1);
+}
+
 /* ---- Process ------------------------------------------------------------------------------ */
 
 static int same_signal(int number, const struct sigaction *before)
@@ -323,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_an_engine_has_its_threads_and_ends_them),
         cmocka_unit_test(test_the_order_of_release_does_not_matter),
         cmocka_unit_test(test_engines_do_not_share_models),
+        cmocka_unit_test(test_the_log_gets_whole_lines_up_to_its_level),
         cmocka_unit_test(test_the_process_is_left_as_it_was),
         cmocka_unit_test(test_the_hosts_locale_does_not_matter),
     };

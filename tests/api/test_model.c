@@ -241,6 +241,14 @@ static void test_require_id_is_the_models_identity(void **state)
     assert_ok(citadel_model_load(engine, "tiny", &options, &model, &error));
     assert_ok(citadel_model_info(model, &info, &error));
     assert_string_equal(info.id, id);
+    char capitals[65];
+    for (int i = 0; i < 65; i++)
+        capitals[i] = id[i] >= 'a' ? (char)(id[i] - 'a' + 'A') : id[i];
+    options.require_id = capitals;
+    citadel_model *same;
+    assert_ok(citadel_model_load(engine, "tiny", &options, &same, &error));
+    citadel_model_unload(same);
+    options.require_id = id;
     /* Also when the engine has the model already. */
     expect_no_model("raw", &options, CITADEL_E_BAD_MODEL, id);
     id[0] = id[0] == '0' ? '1' : '0';
@@ -410,6 +418,15 @@ static void test_prompts_are_listed(void **state)
                  citadel_model_prompt(model, 0, NULL, &text, &error));
     assert_fails(CITADEL_E_INVALID_ARGUMENT, "text is NULL",
                  citadel_model_prompt(model, 0, &name, NULL, &error));
+    citadel_model_unload(model);
+
+    model = load(engine, "no-prompts");
+    assert_fails(CITADEL_E_NOT_FOUND, "prompt 0 was asked for, the model has 0",
+                 citadel_model_prompt(model, 0, &name, &text, &error));
+    citadel_embed_options options = CITADEL_EMBED_OPTIONS_INIT;
+    options.prompt_name = "query";
+    assert_fails(CITADEL_E_NOT_FOUND, "no prompt is named 'query'; the model has none",
+                 citadel_model_embed(model, NULL, NULL, 0, &options, NULL, 0, NULL, &error));
     citadel_model_unload(model);
 }
 

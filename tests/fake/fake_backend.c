@@ -235,12 +235,14 @@ static int compute(const fake_model *model, const ce_batch *batch, float *out, c
     return CE_OK;
 }
 
-static void count_run(int texts, int threads)
+static void count_run(const ce_batch *batch, int threads)
 {
     fake_probe *probe = &fake_backend_probe;
     pthread_mutex_lock(&probe->lock);
     probe->runs++;
-    probe->texts += texts;
+    probe->texts += (int)batch->texts;
+    if ((int)batch->tokens > probe->most_tokens)
+        probe->most_tokens = (int)batch->tokens;
     probe->threads += threads;
     if (probe->threads > probe->most_threads)
         probe->most_threads = probe->threads;
@@ -252,7 +254,7 @@ static int run(void *model, const ce_batch *batch, int threads, float *out, ce_e
     int status = check_batch(model, batch, threads, error);
     if (status != CE_OK)
         return status;
-    count_run((int)batch->texts, threads);
+    count_run(batch, threads);
     status = compute(model, batch, out, error);
     add(&fake_backend_probe.threads, -threads);
     return status;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import struct
 import sys
@@ -184,13 +185,20 @@ class Pack:
 
 
 def good_packs() -> dict[str, Pack]:
+    no_prompts = Pack("no prompts")
+    del no_prompts.manifest["prompts"], no_prompts.manifest["default_prompt"]
     return {
+        "no-prompts": no_prompts,
         "tiny": Pack("tiny"),
         "raw": Pack("raw", normalize=False),
         "padded": Pack("padded", layout="padded"),
         "prompted": Pack("prompted", default_prompt="query"),
         "moody": Pack("moody", graph=MOODS),
         "moody-padded": Pack("moody-padded", layout="padded", graph=MOODS),
+        # Every text waits at the gate, the golden ones of a load too.
+        "slow": Pack("slow", graph=f"fake wait-id {CLS}"),
+        "slow-failing": Pack("slow-failing", graph=f"fake wait-id {CLS} fail-id {CLS}"),
+        "two-lines": Pack("two\nlines"),
         "two-forms": Pack("two-forms", precisions=("bf16", "fp32")),
         "bf16-only": Pack("bf16-only", precisions=("bf16",)),
         # Version 1 readers ignore members they do not know.
@@ -235,6 +243,13 @@ def with_entry(name: str, **members) -> Pack:
 
 def with_artifact(**members) -> Pack:
     return with_manifest(artifacts=[artifact("fp32") | members])
+
+
+def other_vectors(data: bytes) -> bytes:
+    """The first number of the golden vectors is wrong by 2e-5, twice what is allowed."""
+    at = len(data) - 4 * DIM * len(GOLDEN)
+    (number,) = struct.unpack_from("<f", data, at)
+    return data[:at] + struct.pack("<f", number + 2e-5) + data[at + 4 :]
 
 
 def flip(data: bytes) -> bytes:
@@ -295,7 +310,7 @@ def bad_packs() -> dict[str, Pack]:
         "weights-cut": with_file(weights, lambda data: data[:-1]),
         "weights-empty": with_true_file(weights, lambda data: b""),
         "golden-flip": with_file("golden.safetensors", flip),
-        "golden-wrong": with_true_file("golden.safetensors", flip),
+        "golden-wrong": with_true_file("golden.safetensors", other_vectors),
         "golden-none": with_true_file("golden.json", lambda data: b'{"texts": []}'),
         "golden-few": with_true_file("golden.json", lambda data: b'{"texts": [{"text": "fox"}]}'),
         "graph-other": Pack("bad", graph="real"),
@@ -308,7 +323,7 @@ def bad_packs() -> dict[str, Pack]:
 
 def damage(bad: Path) -> None:
     """What no writer of packs would do."""
-    for name in ("no-tokenizer", "manifest-flip", "manifest-cut", "no-digest", "directory-file"):
+    for name in ("no-tokenizer", "manifest-flip", "manifest-cut", "no-digest", "directory-file", "pipe-file"):
         shutil.copytree(bad / "fail-load", bad / name)
     (bad / "no-tokenizer" / "tokenizer.json").unlink()
     manifest = bad / "manifest-flip" / "citadel.json"
@@ -318,6 +333,8 @@ def damage(bad: Path) -> None:
     (bad / "no-digest" / "citadel.sha256").unlink()
     (bad / "directory-file" / "tokenizer.json").unlink()
     (bad / "directory-file" / "tokenizer.json").mkdir()
+    (bad / "pipe-file" / "tokenizer.json").unlink()
+    os.mkfifo(bad / "pipe-file" / "tokenizer.json")
     (bad / "empty").mkdir()
 
 

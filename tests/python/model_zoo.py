@@ -56,7 +56,7 @@ def byte_level() -> tokenizers.Tokenizer:
     tokenizer = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens(tokens[:5])
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return tokenizer
 
 
@@ -89,12 +89,27 @@ def distilbert() -> transformers.PretrainedConfig:
     )
 
 
-def roberta() -> transformers.PretrainedConfig:
-    return transformers.RobertaConfig(**{**_SHAPE, "type_vocab_size": 1, "pad_token_id": 0})
+def roberta(**changes) -> transformers.PretrainedConfig:
+    return transformers.RobertaConfig(**{**_SHAPE, "type_vocab_size": 1, **changes})
+
+
+def t5() -> transformers.PretrainedConfig:
+    """Position is a bias of the attention."""
+    return transformers.T5Config(
+        vocab_size=len(VOCABULARY), d_model=HIDDEN, d_kv=8, d_ff=48, num_layers=2, num_heads=4, pad_token_id=0
+    )
+
+
+def deberta() -> transformers.PretrainedConfig:
+    """Attention to relative positions, in buckets beyond the eighth token."""
+    relative = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
+    return transformers.DebertaV2Config(
+        **{**_SHAPE, **relative}, norm_rel_ebd="layer_norm", share_att_key=True, type_vocab_size=0
+    )
 
 
 def mpnet() -> transformers.PretrainedConfig:
-    return transformers.MPNetConfig(**{**_SHAPE, "pad_token_id": 0})
+    return transformers.MPNetConfig(**_SHAPE)
 
 
 def llama(**changes) -> transformers.PretrainedConfig:
@@ -111,10 +126,20 @@ def mistral(**changes) -> transformers.PretrainedConfig:
     return transformers.MistralConfig(**{**_DECODER, "sliding_window": 6, "head_dim": 8, **changes})
 
 
-def gemma3() -> transformers.PretrainedConfig:
+def gemma2() -> transformers.PretrainedConfig:
+    """Scores of attention go through a tanh, which the operator lacks."""
+    return transformers.Gemma2Config(**{**_DECODER, "head_dim": 8, "sliding_window": 6})
+
+
+def lfm2() -> transformers.PretrainedConfig:
+    """Convolutions between tokens beside attention."""
+    return transformers.Lfm2Config(**_DECODER, layer_types=["conv", "full_attention"])
+
+
+def gemma3(both_directions: bool) -> transformers.PretrainedConfig:
     return transformers.Gemma3TextConfig(
         **{**_DECODER, "head_dim": 8, "num_hidden_layers": 3, "sliding_window": 6},
-        use_bidirectional_attention=True,
+        use_bidirectional_attention=both_directions,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     )
 
@@ -165,9 +190,16 @@ def write_transformers(folder: Path, config, tokenizer=None, *, max_length=None,
     """A plain transformers folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model(config).to(dtype).save_pretrained(folder)
-    (tokenizer or wordpiece()).save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
-    settings |= {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    tokenizer = tokenizer or wordpiece()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    roles = ("pad", "unk", "cls", "sep", "mask")
+    names = (
+        SPECIALS
+        if tokenizer.token_to_id("[PAD]") is not None
+        else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    )
+    settings |= {f"{role}_token": name for role, name in zip(roles, names, strict=True)}
     if max_length:
         settings["model_max_length"] = max_length
     write_json(folder / "tokenizer_config.json", settings)
@@ -198,8 +230,11 @@ def pooling(mode="mean", hidden: int = HIDDEN, **more) -> Pooling:
 
 
 def dense(inputs: int, outputs: int, activation=None, **more) -> Dense:
+    """Weights so large that different vectors stay different behind a function."""
     torch.manual_seed(inputs * outputs)
-    return Dense(inputs, outputs, activation_function=activation or torch.nn.Identity(), **more)
+    made = Dense(inputs, outputs, activation_function=activation or torch.nn.Identity(), **more)
+    torch.nn.init.normal_(made.linear.weight, std=3 / inputs**0.5)
+    return made
 
 
 def layer_norm(dimension: int) -> LayerNorm:
@@ -240,27 +275,39 @@ def _pooled(mode, **expected) -> Animal:
     )
 
 
-def _activations(folder: Path) -> Path:
-    nn = torch.nn
-    functions = [nn.Tanh(), nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.LeakyReLU(), nn.Identity()]
-    layers = [dense(HIDDEN, HIDDEN, function) for function in functions]
-    return write(folder, bert(), pooling(), *layers, dense(HIDDEN, 20, nn.Tanh(), bias=False))
-
-
-def _decoder(config, mode="lasttoken", **more) -> Animal:
+def _activation(function: torch.nn.Module, **more) -> Animal:
     return Animal(
-        lambda folder: write(
-            folder, config, pooling(mode), Normalize(), tokenizer=wordpiece(specials=False), **more
-        ),
-        _plain(pooling=mode, normalize=True, architecture=type(config).__name__.replace("Config", "Model")),
+        lambda folder: write(folder, bert(), pooling(), dense(HIDDEN, 20, function, **more)), _plain(dim=20)
     )
 
 
-def _encoder(config, layout="packed") -> Animal:
+def _architecture(config) -> str:
+    return transformers.MODEL_MAPPING[type(config)].__name__
+
+
+def _decoder(config, mode="lasttoken", layout="packed") -> Animal:
+    return Animal(
+        lambda folder: write(folder, config, pooling(mode), Normalize(), tokenizer=wordpiece(specials=False)),
+        _plain(pooling=mode, normalize=True, layout=layout, architecture=_architecture(config)),
+    )
+
+
+def _encoder(config, layout="packed", **expected) -> Animal:
+    expected = {"architecture": _architecture(config), **expected}
     return Animal(
         lambda folder: write(folder, config, pooling(), Normalize()),
-        _plain(normalize=True, layout=layout, architecture=type(config).__name__.replace("Config", "Model")),
+        _plain(normalize=True, layout=layout, **expected),
     )
+
+
+PROMPTS = {"query": "query: ", "document": "", "question": "Question, in two words? "}
+
+
+def _cased_tokenizer(folder: Path) -> Path:
+    """That sentence-transformers is to put everything into lower case is said beside the tokenizer."""
+    write(folder, bert(), pooling(), tokenizer=wordpiece(lowercase=False))
+    change_json(folder / "sentence_bert_config.json", do_lower_case=True)
+    return folder
 
 
 ZOO: dict[str, Animal] = {
@@ -273,7 +320,11 @@ ZOO: dict[str, Animal] = {
     "cls+max+mean": _pooled(("cls", "max", "mean"), dim=3 * HIDDEN),
     "six modes": _pooled(Pooling.POOLING_MODES, dim=6 * HIDDEN),
     "no Normalize": Animal(lambda folder: write(folder, bert(), pooling()), _plain()),
-    "Dense activations": Animal(_activations, _plain(dim=20)),
+    "Dense Tanh, no bias": _activation(torch.nn.Tanh(), bias=False),
+    "Dense ReLU": _activation(torch.nn.ReLU()),
+    "Dense GELU": _activation(torch.nn.GELU()),
+    "Dense SiLU": _activation(torch.nn.SiLU()),
+    "Dense Sigmoid": _activation(torch.nn.Sigmoid()),
     "Dense residual": Animal(
         lambda folder: write(
             folder,
@@ -306,16 +357,29 @@ ZOO: dict[str, Animal] = {
         lambda folder: write(folder, bert(is_decoder=True), pooling("lasttoken"), Normalize()),
         _plain(pooling="lasttoken", normalize=True),
     ),
+    "prompts": Animal(
+        lambda folder: prompts(write(folder, bert(), pooling(), Normalize()), PROMPTS, "question"),
+        _plain(normalize=True, prompts=PROMPTS, default_prompt="question"),
+    ),
+    "do_lower_case": Animal(_cased_tokenizer, _plain()),
     "DistilBERT": _encoder(distilbert()),
+    "ALBERT": _encoder(transformers.AlbertConfig(**_SHAPE, embedding_size=16)),
     "RoBERTa": _encoder(roberta()),
+    "RoBERTa, byte-level BPE": Animal(
+        lambda folder: write(folder, roberta(pad_token_id=1), pooling("cls"), tokenizer=byte_level()),
+        _plain(pooling="cls", architecture="RobertaModel"),
+    ),
     "MPNet": _encoder(mpnet(), layout="padded"),
+    "T5": _encoder(t5(), layout="padded", architecture="T5EncoderModel"),
+    "DeBERTa": _encoder(deberta(), layout="padded"),
     "ModernBERT": _encoder(modernbert()),
     "Llama": _decoder(llama()),
-    "Llama without rounding of heads": _decoder(llama(num_key_value_heads=1), "mean"),
+    "Llama, one head of keys": _decoder(llama(num_key_value_heads=1), "mean"),
     "Qwen3": _decoder(qwen3()),
     "Mistral": _decoder(mistral(), "weightedmean"),
-    "Gemma 3, both directions": Animal(
-        lambda folder: write(folder, gemma3(), pooling(), Normalize()),
-        _plain(normalize=True, architecture="Gemma3TextModel"),
-    ),
+    "Phi-3": _decoder(transformers.Phi3Config(**_DECODER)),
+    "Gemma 2": _decoder(gemma2(), layout="padded"),
+    "Gemma 3": _decoder(gemma3(both_directions=False)),
+    "Gemma 3, both directions": _encoder(gemma3(both_directions=True)),
+    "LFM2": _decoder(lfm2(), layout="padded"),
 }

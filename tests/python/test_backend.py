@@ -48,14 +48,13 @@ def pack_of(graph: torch.nn.Module, folder: Path) -> Path:
     files, artifact = manifest["files"], manifest["artifacts"][0]
     for name in (artifact["graph"], artifact["weights"]):
         (folder / name).unlink()
-    files[artifact["weights"]] = torchscript.write(
+    files |= torchscript.write(
         torch.jit.script(graph), folder / artifact["graph"], folder / artifact["weights"]
     )
-    files[artifact["graph"]] = packing.file_entry(folder / artifact["graph"])
     vectors = folder / "golden.safetensors"
     count = len(json.loads((folder / "golden.json").read_text())["texts"])
-    files[vectors.name] = packing.write_safetensors(vectors, {"vectors": torch.zeros(count, DIM)})
-    files[vectors.name] |= packing.file_entry(vectors)
+    packing.write_safetensors(vectors, {"vectors": torch.zeros(count, DIM)})
+    files[vectors.name] = packing.write_file(vectors, vectors.read_bytes())
     manifest["normalize"] = False
     packing.write_manifest(folder, manifest)
     return folder
@@ -107,8 +106,7 @@ def test_graph_that_is_no_archive_is_a_bad_model(engine, tmp_path, size):
     folder = pack_of(Graph(0, -1), tmp_path / "pack")
     manifest = json.loads((folder / "citadel.json").read_text())
     graph = folder / manifest["artifacts"][0]["graph"]
-    graph.write_bytes(graph.read_bytes()[:size].ljust(size, b"x"))
-    manifest["files"][graph.name] = packing.file_entry(graph)
+    manifest["files"][graph.name] = packing.write_file(graph, graph.read_bytes()[:size].ljust(size, b"x"))
     packing.write_manifest(folder, manifest)
     with pytest.raises(citadel_embed.CitadelError) as error:
         engine.load(folder)

@@ -224,8 +224,7 @@ def drop_layer(transformer):
 
 
 def wrong_mask(transformer):
-    for layer in transformer.encoder.layer:
-        layer.attention.self.is_causal = True
+    transformer.config.is_decoder = True
 
 
 @pytest.mark.parametrize("mutation", [mutate_positions, drop_layer, wrong_mask])

@@ -11,9 +11,11 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT uint32_t unicode_flags(uint32_t scalar)
+/* Of every code point: 0x110000 flags. */
+EXPORT void unicode_flags(uint32_t *flags)
 {
-    return ce_unicode_find(scalar)->flags;
+    for (uint32_t scalar = 0; scalar < 0x110000; scalar++)
+        flags[scalar] = ce_unicode_find(scalar)->flags;
 }
 
 EXPORT size_t unicode_grapheme(const char *text, size_t size)

@@ -133,12 +133,26 @@ static void test_missing_members_are_named(void **state)
         assert_string_equal(error.message, message);
         ce_pack_close(pack);
     }
-    static const char *const optional[] = {"modules", "normalize", "prompts", "default_prompt"};
+    static const char *const optional[] = {"modules", "normalize", "default_prompt"};
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
         ce_pack *pack;
         assert_int_equal(read_text(manifest(optional[i], NULL), &pack), CE_OK);
         ce_pack_close(pack);
     }
+}
+
+static void test_the_default_prompt_is_one_of_the_prompts(void **state)
+{
+    (void)state;
+    ce_pack *pack;
+    assert_int_equal(read_text(manifest("default_prompt", "\"absent\""), &pack), CE_E_BAD_MODEL);
+    assert_string_equal(error.message, "default_prompt 'absent' is none of the prompts");
+    ce_pack_close(pack);
+    assert_int_equal(read_text(manifest("prompts", NULL), &pack), CE_E_BAD_MODEL);
+    assert_string_equal(error.message, "default_prompt 'query' is none of the prompts");
+    ce_pack_close(pack);
+    assert_int_equal(read_text(manifest("default_prompt", "null"), &pack), CE_OK);
+    ce_pack_close(pack);
 }
 
 static void test_bad_values_are_refused_with_value_and_place(void **state)
@@ -280,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_everything_is_read),
         cmocka_unit_test(test_members_may_come_in_any_order_and_unknown_ones_are_ignored),
         cmocka_unit_test(test_missing_members_are_named),
+        cmocka_unit_test(test_the_default_prompt_is_one_of_the_prompts),
         cmocka_unit_test(test_bad_values_are_refused_with_value_and_place),
         cmocka_unit_test(test_unknown_precisions_are_read_over),
         cmocka_unit_test(test_format_version_is_known_or_refused),

@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 import time
+import traceback
 import warnings
 from pathlib import Path
 
 # Before the imports below, which read it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from . import ExportError
+from . import ExportError, reason
 
 
 class Progress:
@@ -46,7 +47,8 @@ def _arguments() -> argparse.Namespace:
         description="Make a model pack for the C library from a sentence-transformers or transformers "
         "model. The pack is published only if its vectors agree with those of "
         "sentence-transformers to 1e-5.",
-        epilog="example: python -m citadel_embed.export ./all-MiniLM-L6-v2 ~/.local/share/citadel/models/all-MiniLM-L6-v2",
+        epilog="example: python -m citadel_embed.export ./all-MiniLM-L6-v2 "
+        "~/.local/share/citadel/models/all-MiniLM-L6-v2",
     )
     parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
@@ -65,24 +67,32 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
+def _unexpected(error: Exception) -> str:
+    """One line for what nobody foresaw, with the place for a report."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"unexpected {type(error).__name__}: {reason(error)} ({where})"
+
+
 def main() -> int:
     arguments = _arguments()
-    progress = Progress(phases=7, quiet=arguments.quiet)
+    progress = Progress(phases=6, quiet=arguments.quiet)
     try:
         _silence_libraries()
         from .export import export
 
         print(export(arguments, progress))
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
+        return 0
     except KeyboardInterrupt:
-        print("export: interrupted, nothing was published", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
-    return 0
+        message = "interrupted, nothing was published"
+    except (ExportError, OSError) as error:
+        message = str(error)
+    except ImportError as error:
+        message = f"{error}: pip install './python[export]' brings what the exporter needs"
+    except Exception as error:
+        message = _unexpected(error)
+    print(f"export: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -131,7 +131,9 @@ def packed():
         yield
 
 
-def _forward(module, query, key, value, attention_mask, scaling=None, is_causal=None, cu_seqlens=None, **more):
+def _forward(
+    module, query, key, value, attention_mask, scaling=None, is_causal=None, cu_seqlens=None, **more
+):
     """The attention function that transformers calls for ``attn_implementation="citadel_varlen"``."""
     kind = type(module).__name__
     for name, argument in more.items():

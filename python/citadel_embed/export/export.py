@@ -10,7 +10,7 @@ import numpy as np
 import tokenizers
 import torch
 
-from . import ExportError, gate, packed, source, texts, torchscript
+from . import ExportError, gate, packed, reason, source, texts, torchscript
 from .pack import FORMAT_VERSION, Destination, write_file, write_golden, write_manifest
 
 GRAPH = "graph.fp32.pt"
@@ -61,11 +61,11 @@ def _traced(model: source.Source, sample: Sample):
             graph = packed.trace(kind(model), sample.ids)
             # A few texts are enough to see that an architecture ignores the attention interface.
             gate.compare(model, graph, kind.layout, sample.ids[:12], sample.vectors[:12])
-            return graph, kind.layout, "".join(reasons)
+            return graph, kind.layout, "; ".join(reasons)
         except ExportError as error:
             reasons.append(str(error))
         except Exception as error:  # whatever an architecture does that cannot be traced so
-            reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            reasons.append(f"{type(error).__name__}: {reason(error)}")
     raise ExportError(f"{reasons[0]}; and padded: {reasons[1]}")
 
 
@@ -117,16 +117,17 @@ def export(arguments, progress) -> str:
     with destination as folder:
         files = {"tokenizer.json": write_file(folder / "tokenizer.json", model.tokenizer_json.encode())}
         sample = _sample(model, folder / "tokenizer.json")
-        progress.phase(f"tokenizer gives the same ids on {len(sample.texts)} texts")
-
         dim = sample.vectors.shape[1]
         # The small vocabulary of a test model need not tell scripts apart, a real one does.
         alike = gate.median_cosine(sample.vectors[: sample.golden])
         warning = f"; WARNING: texts look alike to this model, median cosine {alike:.3f}"
-        progress.phase(f"reference vectors of {dim} dimensions" + (warning if alike > gate.ALIKE else ""))
+        progress.phase(
+            f"ids and reference vectors of {len(sample.texts)} texts"
+            + (warning if alike > gate.ALIKE else "")
+        )
 
-        graph, layout, reason = _traced(model, sample)
-        progress.phase(f"traced, layout {layout}" + (f" because: {reason}" if reason else ""))
+        graph, layout, why = _traced(model, sample)
+        progress.phase(f"traced, layout {layout}" + (f" because: {why}" if why else ""))
 
         files |= torchscript.write(graph, folder / GRAPH, folder / WEIGHTS)
         files |= write_golden(folder, sample.texts, sample.ids, sample.vectors, sample.golden)

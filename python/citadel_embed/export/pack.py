@@ -126,9 +126,9 @@ def _exchange(one: Path, other: Path) -> bool:
     """Swap two directories in one step; False where the file system or the C library cannot."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     at_cwd, exchange = -100, 2
-    return renameat2 is not None and 0 == renameat2(
-        at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange
-    )
+    if renameat2 is None:
+        return False
+    return not renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange)
 
 
 class Destination:
@@ -139,16 +139,22 @@ class Destination:
     """
 
     def __init__(self, path: Path, force: bool) -> None:
-        self.path = path
+        self.path, self.force = path, force
         if not path.name:
             raise ExportError(f"'{path}' is no name for a pack")
+        self._check()
+
+    def _check(self) -> None:
+        """Nothing is replaced but a pack, and that only when asked to."""
+        path = self.path
         if path.is_symlink():
             raise ExportError(f"'{path}' is a symbolic link: name the directory itself")
-        if path.exists():
-            if not force:
-                raise ExportError(f"'{path}' exists; --force replaces a pack")
-            if not (path / "citadel.json").is_file():
-                raise ExportError(f"'{path}' exists and is not a pack: it is not replaced")
+        if not path.exists():
+            return
+        if not self.force:
+            raise ExportError(f"'{path}' exists; --force replaces a pack")
+        if not (path / "citadel.json").is_file():
+            raise ExportError(f"'{path}' exists and is not a pack: it is not replaced")
 
     def __enter__(self) -> Path:
         try:
@@ -170,6 +176,7 @@ class Destination:
             os.chmod(file, 0o644)
             _sync(file)
         _sync(self.folder)
+        self._check()  # again: it may have appeared in the meantime
         if self.path.exists():
             self._replace()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import numpy as np
 import torch
@@ -121,5 +122,7 @@ def trace(graph: torch.nn.Module, sequences: list[list[int]]) -> torch.jit.Scrip
     """TorchScript of ``graph``, traced on three texts (of one length if the layout wants it)."""
     middle = max(sequences, key=lambda s: len(s) if len(s) <= 24 else 0)
     three = [middle[:-2] + middle[-1:], middle, middle] if graph.layout == "packed" else [middle] * 3
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        # What tracing makes constant is found out by the comparison.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         return torch.jit.trace(graph, pack(three), check_trace=False, strict=False)

@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tokenizers
@@ -14,7 +15,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel
 
-from . import ExportError, texts
+from . import ExportError, reason, texts
 
 # Modules that may follow the Transformer: each maps one vector to one vector, or tokens to one vector.
 KNOWN_MODULES = {"Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
@@ -22,10 +23,7 @@ KNOWN_MODULES = {"Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
 # More tokens than any model takes: who cuts nowhere up to here has no limit.
 NO_LIMIT = 1 << 20
 
-# Numbers of experts in the configurations of transformers. Tracing records only the experts that its texts visit.
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-
-# These choose their frequencies by the longest text of a batch, once it has more tokens than these members say.
+# These choose frequencies by the longest text of a batch, once it has more tokens than this member says.
 DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
 
@@ -88,17 +86,12 @@ class Source:
             )
         except Exception as error:
             raise ExportError(
-                f"sentence-transformers itself fails on texts of up to {self.max_tokens} tokens: {_reason(error)}"
+                "sentence-transformers itself fails on texts of up to "
+                f"{self.max_tokens} tokens: {reason(error)}"
             ) from error
         if not np.isfinite(vectors).all():
             raise ExportError("sentence-transformers itself gives NaN or infinity")
         return vectors
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an exception, which is all that fits in ours."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _is_normalize(module: torch.nn.Module) -> bool:
@@ -112,7 +105,7 @@ def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ExportError(f"cannot read '{path}': {_reason(error)}") from error
+        raise ExportError(f"cannot read '{path}': {reason(error)}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -155,11 +148,8 @@ def _missing_weights():
         missing.update(info.missing_keys)
         return info
 
-    PreTrainedModel._finalize_model_loading = staticmethod(collecting)
-    try:
+    with mock.patch.object(PreTrainedModel, "_finalize_model_loading", staticmethod(collecting)):
         yield missing
-    finally:
-        PreTrainedModel._finalize_model_loading = staticmethod(finalize)
 
 
 def _drop_pooler(transformer: torch.nn.Module) -> None:
@@ -168,25 +158,32 @@ def _drop_pooler(transformer: torch.nn.Module) -> None:
         transformer.pooler = None
 
 
-def _load(source: str) -> SentenceTransformer:
+def _load(source: str) -> tuple[SentenceTransformer, set[str]]:
+    """The model, and the weights that no file has."""
     try:
         with _missing_weights() as missing:
             model = SentenceTransformer(
                 source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
             )
     except Exception as error:
-        raise ExportError(f"cannot load '{source}': {_reason(error)}") from error
-    unknown = sorted(name for name in missing if not name.startswith("pooler."))
-    if unknown:
-        raise ExportError(f"the checkpoint lacks {len(unknown)} weights, the first is '{unknown[0]}'")
-    return model.eval()
+        asked = "" if Path(source).exists() else "is no folder here, and "
+        raise ExportError(f"'{source}' {asked}cannot be loaded: {reason(error)}") from error
+    return model.eval(), missing
+
+
+def _check_weights(missing: set[str]) -> None:
+    names = sorted(name for name in missing if not name.startswith("pooler."))  # see _drop_pooler
+    if names:
+        raise ExportError(f"the checkpoint lacks {len(names)} weights, the first is '{names[0]}'")
 
 
 def _check_transformer(module) -> None:
     if type(module).__name__ != "Transformer":
         raise ExportError(f"the first module is {type(module).__name__}, expected Transformer")
     if module.transformer_task != "feature-extraction":
-        raise ExportError(f"the Transformer's task is '{module.transformer_task}', expected feature-extraction")
+        raise ExportError(
+            f"the Transformer's task is '{module.transformer_task}', expected feature-extraction"
+        )
     if "message" in module.modality_config:
         raise ExportError("texts go through a chat template, which is not supported")
     method = module.modality_config.get("text", {})
@@ -198,16 +195,18 @@ def _check_transformer(module) -> None:
             raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected torch.float32")
 
 
-def _check_experts(config) -> None:
-    for name in EXPERTS:
-        if (getattr(config, name, None) or 0) > 1:
-            raise ExportError(f"a mixture of experts ({name}) is not supported")
+def _check_experts(transformer: torch.nn.Module) -> None:
+    """Tracing records only the experts that its texts visit."""
+    for module in transformer.modules():
+        kind = type(module).__name__
+        if "Expert" in kind or "MoE" in kind:
+            raise ExportError(f"a mixture of experts ({kind}) is not supported")
 
 
 def _check_modules(model: SentenceTransformer) -> None:
     first, *rest = model
     _check_transformer(first)
-    _check_experts(first.auto_model.config)
+    _check_experts(first.auto_model)
     if not rest or type(rest[0]).__name__ != "Pooling":
         found = type(rest[0]).__name__ if rest else "nothing"
         raise ExportError(f"the Transformer is followed by {found}, expected Pooling")
@@ -241,7 +240,7 @@ def _tokenizer_json(model: SentenceTransformer) -> str:
 
 
 def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
-    """The limit that encode() applies, and a text beyond it: read off what it does, as many files name one."""
+    """The limit that encode() applies, read off what it does as many files name one, and a text beyond it."""
     whole = tokenizers.Tokenizer.from_str(tokenizer_json)
     text = texts.long()
     while True:
@@ -250,7 +249,9 @@ def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
         if used < count:
             return used, text
         if count > NO_LIMIT:
-            raise ExportError("the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)")
+            raise ExportError(
+                "the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)"
+            )
         if len(text) > 16 * NO_LIMIT:
             raise ExportError("the tokenizer finds no tokens in ordinary texts")
         text += "\n" + text
@@ -283,8 +284,8 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
         fixed = parameters.get(DYNAMIC_ROPE[kind]) or getattr(config, DYNAMIC_ROPE[kind], 0)
         if max_tokens > fixed:
             raise ExportError(
-                f"'{kind}' position embeddings change with the longest text of a batch beyond {fixed} tokens: "
-                "lower max_seq_length in sentence_bert_config.json"
+                f"'{kind}' position embeddings change with the longest text of a batch beyond "
+                f"{fixed} tokens: lower max_seq_length in sentence_bert_config.json"
             )
 
 
@@ -292,8 +293,9 @@ def load(source: str, name: str | None) -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of."""
     _check_source(source)
     with contextlib.redirect_stdout(None):
-        model = _load(source)
+        model, missing = _load(source)
     _check_modules(model)
+    _check_weights(missing)
     _check_activations(model, source)
     _drop_pooler(model[0].auto_model)
     tokenizer_json = _tokenizer_json(model)

@@ -9,7 +9,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from . import ExportError
+from . import ExportError, reason
 from .pack import write_file, write_safetensors
 
 # A graph without weights is some hundred kilobytes; more means that tracing baked weights into it.
@@ -30,7 +30,10 @@ def _archive(module: torch.jit.ScriptModule) -> bytes:
     counts them in.
     """
     saved, kept = io.BytesIO(), io.BytesIO()
-    torch.jit.save(module, saved)
+    try:
+        torch.jit.save(module, saved)
+    except RuntimeError as error:
+        raise ExportError(f"the graph cannot be saved: {reason(error)}") from error
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             if not name.endswith((".debug_pkl", "/.data/serialization_id")):
