@@ -4,8 +4,11 @@
 
 #include "tokenizer/normalize.h"
 
+/* Fill in `bert_forms`. CE_OK or CE_E_NO_MEMORY. */
+int ce_bert_prepare(ce_normalizer *normalizer);
+
 /* Append the normalized text to `out`. CE_OK or CE_E_NO_MEMORY. */
-int ce_bert_normalize(const ce_bert_normalizer *bert, ce_normalizing *work, const ce_view *in,
+int ce_bert_normalize(const ce_normalizer *normalizer, ce_normalizing *work, const ce_view *in,
                       ce_text *out);
 
 #endif

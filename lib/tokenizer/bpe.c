@@ -105,7 +105,7 @@ static int stay_apart(const ce_bpe *model, int32_t left, int32_t right, int64_t 
             limit = l->rank;
             left = l->right;
         } else if (r->rank >= 0) {
-            limit = r->rank + 1;
+            limit = (int64_t)r->rank + 1;
             right = r->left;
         } else {
             return 1;
@@ -140,7 +140,8 @@ static size_t search(const ce_bpe *model, ce_bpe_work *work, const char *word, s
     size_t first = out->count, start = at;
     while (at < size) {
         int32_t token = -1;
-        if (ce_trie_longest(&model->trie, word + at, size - at, &token) == 0)
+        size_t end = at + ce_trie_longest(&model->trie, word + at, size - at, &token);
+        if (end == at)
             break;
         int32_t last = out->count > first ? out->ids[out->count - 1] : -1;
         for (;;) {
@@ -152,15 +153,16 @@ static size_t search(const ce_bpe *model, ce_bpe_work *work, const char *word, s
                 at -= model->tokens[token].size;
                 token = model->tokens[token].prefix;
                 last = out->count > first ? out->ids[out->count - 1] : -1;
+                end = token < 0 ? at : at + model->tokens[token].size;
                 continue;
             }
-            size_t end = at + model->tokens[token].size;
             if (!is_dead(work, end) && (last < 0 || stay_apart(model, last, token, INT64_MAX))) {
                 ce_tokens_put(out, token, offset + at - start, offset + end - start);
                 at = end;
                 break;
             }
             token = model->tokens[token].prefix;
+            end = token < 0 ? at : at + model->tokens[token].size;
         }
     }
     return at;
@@ -361,7 +363,7 @@ static void add_merges(ce_bpe *model, const ce_merge **sorted, size_t count)
         ce_bpe_token *token = &model->tokens[merge->id];
         if (token->size == 0 && left->size > 0 && right->size > 0 &&
             stay_apart(model, merge->left, merge->right, merge->rank))
-            *token = (ce_bpe_token){merge->left, merge->right, merge->rank, -1,
+            *token = (ce_bpe_token){merge->left, merge->right, (int32_t)merge->rank, -1,
                                     left->size + right->size};
     }
 }

@@ -464,18 +464,36 @@ static size_t window_end(const encoder *e, size_t at, size_t window)
     return end;
 }
 
+static int is_continuation(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
 /* Behind what is well-formed from `at` on. */
 static size_t check_utf8(const char *text, size_t at, size_t end)
 {
     while (at < end) {
-        uint64_t eight;
-        if (end - at >= sizeof eight) {
-            memcpy(&eight, text + at, sizeof eight);
-            if (!(eight & 0x8080808080808080u)) {
-                at += sizeof eight;
-                continue;
-            }
+        while (end - at >= 8) {
+            uint64_t eight;
+            memcpy(&eight, text + at, 8);
+            eight &= 0x8080808080808080u;
+            at += eight ? (size_t)__builtin_ctzll(eight) / 8 : 8;
+            if (eight)
+                break;
         }
+        if (at < end && (unsigned char)text[at] < 0x80) {
+            at++;
+            continue;
+        }
+        /* Nearly all characters of two and of three bytes need no more than this. */
+        while (end - at >= 2 && (unsigned char)(text[at] - 0xC2) < 0x1E &&
+               is_continuation(text[at + 1]))
+            at += 2;
+        while (end - at >= 3 && (unsigned char)(text[at] - 0xE1) < 0x0C &&
+               is_continuation(text[at + 1]) && is_continuation(text[at + 2]))
+            at += 3;
+        if (at == end || (unsigned char)text[at] < 0x80)
+            continue;
         uint32_t scalar;
         size_t bytes = ce_utf8_decode(text + at, end - at, &scalar);
         if (bytes == 0)

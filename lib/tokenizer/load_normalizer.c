@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "tokenizer/base64.h"
+#include "tokenizer/bert_normalize.h"
 
 #include <stdio.h>
 
@@ -178,6 +179,8 @@ static void compile(ce_loader *l, const char *path, members *m)
     if (is_type(m, "BertNormalizer")) {
         n->kind = CE_NORMALIZE_BERT;
         n->bert.strip_accents = m->strip_accents < 0 ? n->bert.lowercase : m->strip_accents;
+        if (ce_bert_prepare(n) != CE_OK)
+            ce_load_no_memory(l);
     } else if (is_type(m, "Prepend")) {
         n->kind = CE_NORMALIZE_PREPEND;
         if (!n->content)

@@ -297,7 +297,7 @@ static int apply(const ce_normalizer *n, uint32_t bit, ce_normalizing *work, ce_
     switch (n->kind) {
     case CE_NORMALIZE_BERT:
         return out->tracked ? apply_bert(&n->bert, work, in, out)
-                            : ce_bert_normalize(&n->bert, work, in, out);
+                            : ce_bert_normalize(n, work, in, out);
     case CE_NORMALIZE_FORM:
         return apply_form(n->form, work, in, out);
     case CE_NORMALIZE_LOWERCASE:
@@ -395,6 +395,7 @@ size_t ce_normalize_cut(const ce_normalizer *normalizers, size_t count, ce_norma
 
 void ce_normalizer_free(ce_normalizer *normalizer)
 {
+    ce_free(normalizer->bert_forms);
     ce_free(normalizer->pattern);
     ce_free(normalizer->content);
     ce_charsmap_destroy(normalizer->charsmap);

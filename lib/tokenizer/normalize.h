@@ -27,9 +27,23 @@ typedef struct ce_bert_normalizer {
     int lowercase;
 } ce_bert_normalizer;
 
+/* What BertNormalizer makes of characters of two and three bytes, where that does not depend on their neighbours. */
+enum { CE_BERT_DEPENDS = 0xFF, CE_BERT_FORM_MOST = 3 };
+
+typedef struct ce_bert_forms {
+    struct {
+        uint8_t size; /* or CE_BERT_DEPENDS */
+        char bytes[CE_BERT_FORM_MOST];
+    } two[32 * 64];
+    uint8_t three
+        [16 *
+         64]; /* 64 at a time: how many spaces stand before and behind each, or CE_BERT_DEPENDS */
+} ce_bert_forms;
+
 typedef struct ce_normalizer {
     ce_normalizer_kind kind;
     ce_bert_normalizer bert;
+    ce_bert_forms *bert_forms;
     ce_normal_form form;
     int left, right; /* strip */
     int first_only;  /* prefix: only where the caller's text begins */

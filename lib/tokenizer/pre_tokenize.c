@@ -296,7 +296,12 @@ typedef struct stretch {
 
 static int begins_with(const ce_pre_tokenizer *pre, const char *data, size_t size)
 {
-    return size >= pre->literal_size && memcmp(data, pre->literal, pre->literal_size) == 0;
+    if (size < pre->literal_size)
+        return 0;
+    for (size_t i = 0; i < pre->literal_size; i++)
+        if (data[i] != pre->literal[i])
+            return 0;
+    return 1;
 }
 
 static int literal_stretch(const ce_pre_tokenizer *pre, const char *data, size_t at, size_t size,

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* Words of eight bytes are looked at as numbers, their first byte the lowest. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "written for little-endian machines");
+
 /* So many bytes behind a text can be read, so that words may be loaded at once. */
 enum { CE_TEXT_MARGIN = 32 };
 

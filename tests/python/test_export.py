@@ -240,7 +240,7 @@ def window(transformer):
 )
 @pytest.mark.parametrize("kind", [packed.PackedGraph, packed.PaddedGraph])
 def test_gate_finds_a_wrong(sources, name, mutation, kind):
-    model = source.load(str(sources[name]), None)
+    model = source.load(str(sources[name]), "x")
     texts = [text for text in TEXTS if model.ids(text)][:40]
     sequences, expected = [model.ids(text) for text in texts], model.encode(texts)
     gate.compare(model, packed.trace(kind(model), sequences), kind.layout, sequences, expected)
@@ -255,13 +255,13 @@ def test_gate_finds_a_wrong(sources, name, mutation, kind):
 @pytest.fixture
 def plain(sources):
     """A model, its graph, and what the gate compares it with."""
-    model = source.load(str(sources["no Normalize"]), None)
+    model = source.load(str(sources["no Normalize"]), "x")
     sequences, expected = [model.ids(text) for text in TEXTS[20:32]], model.encode(TEXTS[20:32])
     return model, packed.trace(packed.PackedGraph(model), sequences), sequences, expected
 
 
 def test_gate_finds_a_forgotten_prompt(sources):
-    model = source.load(str(sources["prompts"]), None)
+    model = source.load(str(sources["prompts"]), "x")
     texts = TEXTS[20:32]
     sequences, expected = [model.ids(text) for text in texts], model.model.encode(texts, prompt_name="query")
     graph = packed.trace(packed.PackedGraph(model), sequences)

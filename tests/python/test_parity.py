@@ -231,7 +231,7 @@ def wrong_mask(transformer):
 def test_mutated_model_fails_parity(expected, mutation):
     from citadel_embed.export import gate, packed, source
 
-    mutated = source.load(str(source_folder()), None)
+    mutated = source.load(str(source_folder()), "x")
     mutation(mutated.transformer)
     items = texts()[:60]
     sequences = [mutated.ids(text) for text in items]

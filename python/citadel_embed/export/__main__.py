@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
-    parser.add_argument("--name", help="name in the manifest (default: that of the source)")
+    parser.add_argument("--name", help="name in the manifest (default: that of DEST)")
     parser.add_argument("--force", action="store_true", help="replace an existing pack")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     return parser.parse_args()

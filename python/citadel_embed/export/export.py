@@ -111,7 +111,7 @@ def _manifest(model: source.Source, layout: str, agreement, dim: int, files: dic
 def export(arguments, progress) -> str:
     """Export as the command line says; returns the line that sums it up."""
     destination = Destination(arguments.dest, arguments.force)
-    model = source.load(arguments.source, arguments.name)
+    model = source.load(arguments.source, arguments.name or destination.path.name)
     progress.phase(f"loaded {type(model.transformer).__name__} from '{arguments.source}'")
 
     with destination as folder:

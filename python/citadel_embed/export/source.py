@@ -289,7 +289,7 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
             )
 
 
-def load(source: str, name: str | None) -> Source:
+def load(source: str, name: str) -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of."""
     _check_source(source)
     with contextlib.redirect_stdout(None):
@@ -301,9 +301,6 @@ def load(source: str, name: str | None) -> Source:
     tokenizer_json = _tokenizer_json(model)
     max_tokens, too_long = _limit(model, tokenizer_json)
     _check_limit(model[0].auto_model, max_tokens)
-    if name is None:
-        path = Path(source)
-        name = path.resolve().name if path.exists() else source.rsplit("/", 1)[-1]
     return Source(
         model=model,
         name=name,
