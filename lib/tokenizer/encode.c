@@ -50,7 +50,8 @@ typedef struct encoder {
     size_t normalized_from,
         normalized_floor; /* in `normalized`: where the search goes on, what is done with */
     int word_before;
-    size_t bad; /* where invalid UTF-8 was found */
+    size_t read; /* where the last window ended */
+    size_t bad;  /* where invalid UTF-8 was found */
 } encoder;
 
 /* ---- Tokens ------------------------------------------------------------------------------- */
@@ -508,6 +509,7 @@ static int encode_text(encoder *e)
         from = found.resume;
         begin_piece(e, 0);
     }
+    e->read = end;
     return status;
 }
 
@@ -656,6 +658,34 @@ static void begin(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch, 
     scratch->tokens.tracked = tracked;
 }
 
+/* Whether it ended too early to see where its text ends: round the end of a window no more is looked at than an added
+ * token and two characters. */
+static int is_cut_early(const encoder *e)
+{
+    size_t margin = e->tokenizer->added.raw.longest + 8;
+    return e->stopped && e->size > margin && e->read <= e->size - margin;
+}
+
+/* Most of a long text lies behind the limit: a first part is joined to the prompt, then twice as much for as long as it
+ * shows that this is not all. */
+static int encode_behind_prompt(encoder *e, const ce_encode_options *options, int to_the_end)
+{
+    const encoder fresh = *e;
+    size_t limit = options->max_tokens;
+    size_t part = to_the_end || limit > e->size / 8 ? e->size : 8 * limit + 4 * WINDOW;
+    for (;; part *= 2) {
+        *e = fresh;
+        if (part < fresh.size)
+            e->size = part;
+        begin(e->tokenizer, e->scratch, e->tracked);
+        int status = join_prompt(e->scratch, options, &e->text, &e->size);
+        if (status == CE_OK)
+            status = encode_text(e);
+        if (part >= fresh.size || status == CE_E_NO_MEMORY || (status == CE_OK && is_cut_early(e)))
+            return status;
+    }
+}
+
 /* How many tokens of the two texts stay: as many as the reference thinks they have, shared out. */
 static void cut_pair(const ce_tokenizer_scratch *scratch, const ce_encode_options *options,
                      size_t budget, size_t first_split_of_pair, kept texts[2])
@@ -708,11 +738,8 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
                  .trimmed = options->offsets && post->trim_offsets,
                  .keep_splits = limit && options->pair && options->truncate_left};
     begin(tokenizer, scratch, e.tracked);
-    int status = CE_OK;
-    if (options->prompt_length > 0)
-        status = join_prompt(scratch, options, &e.text, &e.size);
-    if (status == CE_OK)
-        status = encode_text(&e);
+    int status = options->prompt_length > 0 ? encode_behind_prompt(&e, options, to_the_end)
+                                            : encode_text(&e);
     if (status == CE_E_INVALID_UTF8)
         return invalid_utf8(&e, options->prompt_length, "", error);
     kept texts[2] = {{0, scratch->tokens.count}, {scratch->tokens.count, 0}};

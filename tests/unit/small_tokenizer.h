@@ -16,6 +16,16 @@
     ",{\"id\":56,\"content\":\"\xC3\x89mile\",\"single_word\":false,\"lstrip\":false," \
     "\"rstrip\":false,\"normalized\":true,\"special\":false}"
 
+/* Found in raw text; its parts are many tokens. */
+#define SMALL_ADDED_MARKS                                                                          \
+    ",{\"id\":57,\"content\":\"!!!!!!!!!!!!!!!!!!!!!!!!\",\"single_word\":false,\"lstrip\":false," \
+    "\"rstrip\":false,\"normalized\":false,\"special\":false}"
+
+/* Found in normalized text where it is no part of a word. */
+#define SMALL_ADDED_ALONE                                                      \
+    ",{\"id\":55,\"content\":\"foxes\",\"single_word\":true,\"lstrip\":false," \
+    "\"rstrip\":false,\"normalized\":true,\"special\":false}"
+
 #define SMALL_NORMALIZER                                                                \
     "{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\n" \
     " \"strip_accents\":null,\"lowercase\":true}"
