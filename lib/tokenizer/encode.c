@@ -732,7 +732,7 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
                  .scratch = scratch,
                  .text = text,
                  .size = length,
-                 .limit = to_the_end || options->pair ? SIZE_MAX - 1 : budget,
+                 .limit = to_the_end || options->pair ? SIZE_MAX / 2 : budget,
                  .whole_limit = to_the_end || !options->pair ? 0 : limit,
                  .tracked = options->offsets || tokenizer->needs_origins,
                  .trimmed = options->offsets && post->trim_offsets,
