@@ -104,8 +104,11 @@ int ce_added_find(const ce_added *added, const ce_added_search *search, const ch
             at = end;
             continue;
         }
-        size_t start = token->lstrip ? ce_added_white_at_end(text, 0, at) : at;
-        found->start = start > floor ? start : floor;
+        found->start = at;
+        if (token->lstrip) {
+            size_t start = ce_added_white_at_end(text, 0, at);
+            found->start = start > floor ? start : floor;
+        }
         found->resume = end;
         found->end = token->rstrip ? white_after(text, size, end) : end;
         found->token = token;

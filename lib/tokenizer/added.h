@@ -29,8 +29,9 @@ typedef struct ce_added {
 } ce_added;
 
 typedef struct ce_found {
-    size_t start, end; /* of the token with the white space that it swallows */
-    size_t resume;     /* where the search goes on: behind the token itself */
+    size_t start,
+        end; /* of the token with the white space that it swallows; it may begin in what an earlier one swallowed */
+    size_t resume; /* where the search goes on: behind the token itself */
     const ce_added_token *token;
 } ce_found;
 

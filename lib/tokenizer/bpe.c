@@ -222,6 +222,106 @@ int ce_bpe_add(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t 
                            : add_merged(model, work, word, size, out);
 }
 
+/* ---- The beginning of a word ------------------------------------------------------------------ */
+
+static int add_part(const ce_bpe *model, ce_bpe_work *work, const char *text, size_t size,
+                    ce_tokens *out)
+{
+    out->count = 0;
+    out->tracked = 1;
+    return model->searches ? add_searched(model, work, text, size, out)
+                           : add_merged(model, work, text, size, out);
+}
+
+/* Whether the two tokens, which lie side by side at the beginning of the text, are what merging makes of them. */
+static int merge_to_two(const ce_bpe *model, ce_bpe_work *work, const char *text, size_t size,
+                        int32_t left, int32_t right)
+{
+    ce_merging *merging = &work->merging;
+    if (!ce_merging_begin(merging, size))
+        return 0;
+    split(model, merging, text, size);
+    if (!ce_merging_run(&model->merges, merging))
+        return 0;
+    int32_t found[2] = {-1, -1};
+    size_t count = 0;
+    for (size_t i = 0; i < merging->count; i++) {
+        if (merging->symbols[i].size == 0)
+            continue;
+        if (count < 2)
+            found[count] = merging->symbols[i].id;
+        count++;
+    }
+    return count == 2 && found[0] == left && found[1] == right;
+}
+
+static int is_border(const ce_bpe *model, const char *word, size_t place)
+{
+    return model->byte_level || ((unsigned char)word[place] & 0xC0) != 0x80;
+}
+
+static int is_known(const ce_bpe *model, int32_t id)
+{
+    return (size_t)id < model->token_count && model->tokens[id].size > 0;
+}
+
+/* Whether the last token of the trial that is kept and what follows it stay apart. */
+static int stays_last(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t kept)
+{
+    const ce_tokens *rest = &work->rest;
+    ce_span last = work->trial.spans[kept - 1];
+    int32_t left = work->trial.ids[kept - 1], right = rest->ids[0];
+    size_t end = last.end + rest->spans[0].end;
+    if (!model->searches)
+        return is_border(model, word, last.start) && is_border(model, word, end) &&
+               merge_to_two(model, work, word + last.start, end - last.start, left, right);
+    if (is_known(model, left) && is_known(model, right))
+        return stay_apart(model, left, right, INT64_MAX);
+    /* Nothing is merged with an unknown character, but it may be one token with the next one. */
+    return model->byte_fallback || left != right;
+}
+
+/* Whether `kept` tokens of the trial begin the tokens of word[0 .. end) too: so it is if what follows them, taken by itself,
+ * begins with a token that stays apart from the last of them. */
+static int stays_beginning(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t kept,
+                           size_t end)
+{
+    size_t begin = work->trial.spans[kept - 1].end;
+    return add_part(model, work, word + begin, end - begin, &work->rest) == CE_OK &&
+           work->rest.count > 0 && stays_last(model, work, word, kept);
+}
+
+int ce_bpe_add_beginning(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
+                         ce_tokens *out)
+{
+    ce_tokens *trial = &work->trial;
+    size_t longest = model->longest;
+    if (size <= 4 * longest)
+        return CE_OK;
+    int status = add_part(model, work, word, size, trial);
+    if (status != CE_OK)
+        return status;
+    /* The last spans must lie where the text does: none has been left out. */
+    if (trial->spans[trial->count - 1].end != size)
+        return CE_OK;
+    size_t kept = trial->count;
+    while (kept > 0 && (trial->spans[kept - 1].end > size - 2 * longest ||
+                        !is_border(model, word, trial->spans[kept - 1].end)))
+        kept--;
+    if (kept == 0)
+        return CE_OK;
+    /* However the word goes on, one of its tokens ends at one of the last places, as many as a token may be long. */
+    for (size_t end = size - longest; end <= size; end++)
+        if ((end == size || is_border(model, word, end)) &&
+            !stays_beginning(model, work, word, kept, end))
+            return CE_OK;
+    if (!ce_tokens_reserve(out, kept))
+        return CE_E_NO_MEMORY;
+    for (size_t i = 0; i < kept; i++)
+        ce_tokens_put(out, trial->ids[i], trial->spans[i].start, trial->spans[i].end);
+    return CE_OK;
+}
+
 /* ---- Preparing ------------------------------------------------------------------------------ */
 
 static int is_char(const ce_bpe *model, const ce_trie_key *key)
@@ -296,7 +396,8 @@ static int unknown_stay(const ce_bpe *model)
     int all = 1;
     for (int b = 0; b < 256; b++)
         all &= model->bytes[b] >= 0;
-    if (!model->byte_level && model->byte_fallback && !all)
+    /* What is left out does not keep its neighbours apart. */
+    if (model->byte_level ? !all && model->unk < 0 : model->byte_fallback ? !all : model->unk < 0)
         return 0;
     for (size_t i = 0; i < (size_t)1 << model->merges.bits; i++) {
         const ce_merge *merge = &model->merges.slots[i];
@@ -377,6 +478,8 @@ static size_t count_ranks(const ce_merges *merges)
 int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_error *error)
 {
     int status = build_vocab(model, keys, count, error);
+    for (size_t i = 0; i < count; i++)
+        model->longest = keys[i].size > model->longest ? keys[i].size : model->longest;
     model->token_count = count_tokens(model, keys, count);
     if (status != CE_OK || model->token_count == 0 || !unknown_stay(model))
         return status;
@@ -403,12 +506,15 @@ int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_erro
 void ce_bpe_work_free(ce_bpe_work *work)
 {
     ce_merging_free(&work->merging);
+    ce_tokens_free(&work->trial);
+    ce_tokens_free(&work->rest);
     ce_free(work->dead);
 }
 
 size_t ce_bpe_work_bytes(const ce_bpe_work *work)
 {
-    return ce_merging_bytes(&work->merging) + work->dead_capacity * sizeof *work->dead;
+    return ce_merging_bytes(&work->merging) + work->dead_capacity * sizeof *work->dead +
+           ce_tokens_bytes(&work->trial) + ce_tokens_bytes(&work->rest);
 }
 
 void ce_bpe_free(ce_bpe *model)

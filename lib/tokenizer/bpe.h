@@ -24,6 +24,7 @@ typedef struct ce_bpe {
     ce_trie trie; /* entries that a text can have */
     ce_bpe_token *tokens;
     size_t token_count;
+    size_t longest; /* bytes of an entry */
 
     int byte_level;     /* a word begins as its bytes, not as its characters */
     int byte_fallback;  /* a character that is no token becomes its bytes */
@@ -38,6 +39,7 @@ typedef struct ce_bpe_work {
     ce_merging merging;
     uint64_t *dead; /* bit by bit: places of the word from which there is no way on */
     size_t dead_capacity;
+    ce_tokens trial, rest; /* for the tokens of a word's beginning */
 } ce_bpe_work;
 
 void ce_bpe_work_free(ce_bpe_work *work);
@@ -50,6 +52,10 @@ int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_erro
 /* Append the tokens of a word. CE_OK or CE_E_NO_MEMORY. */
 int ce_bpe_add(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
                ce_tokens *out);
+
+/* Append the tokens that a word begins with whatever follows these bytes of it: none if that is not known. */
+int ce_bpe_add_beginning(const ce_bpe *model, ce_bpe_work *work, const char *word, size_t size,
+                         ce_tokens *out);
 
 void ce_bpe_free(ce_bpe *model);
 

@@ -7,14 +7,15 @@
 /* Bytes of text that are looked at in one go: so much is read beyond the limit of tokens at most. */
 enum { WINDOW = 1024 };
 
+/* A limit that is none, and that other counts can be added to. */
+#define UNLIMITED (SIZE_MAX / 2)
+
 struct ce_tokenizer_scratch {
     uint64_t serial; /* of the tokenizer that the cache is for */
     ce_word_cache *cache;
     ce_tokens tokens;  /* of the text, then of its pair */
     ce_blanks *blanks; /* of each token, if offsets are trimmed */
     size_t blank_capacity;
-    size_t *splits; /* for ce_splits */
-    size_t split_count, split_capacity;
     ce_tokens result;
     int32_t *type_ids;
     size_t type_capacity;
@@ -36,17 +37,14 @@ typedef struct encoder {
     ce_tokenizer_scratch *scratch;
     const char *text;
     size_t size;
-    size_t first;       /* where its tokens begin */
-    size_t limit;       /* one token more than this is enough to know */
-    size_t whole_limit; /* so many are enough behind a whole split; 0: none */
+    size_t first; /* where its tokens begin */
+    size_t limit; /* one token more than this is enough to know */
     int tracked, trimmed;
-    int keep_splits;
     int stopped; /* there are enough tokens */
 
     /* The piece between two added tokens. */
     int starts;                  /* it is where the text begins */
     uint32_t begun, entry_begun; /* of ce_part */
-    size_t tokens_before;        /* tokens when its last split began */
     size_t normalized_from,
         normalized_floor; /* in `normalized`: where the search goes on, what is done with */
     int word_before;
@@ -76,62 +74,28 @@ static int set_blanks(encoder *e, size_t token, ce_blanks blanks)
     return CE_OK;
 }
 
-/* The reference stops behind a whole split that reaches the limit. How many tokens it has by then decides which of two
- * texts it takes for the longer one, so splits are counted as it does: an added token is no end. */
-static int end_split(encoder *e, int added)
-{
-    ce_tokenizer_scratch *scratch = e->scratch;
-    if (e->whole_limit && !added && token_count(e) >= e->whole_limit)
-        e->stopped = 1;
-    if (!e->keep_splits)
-        return CE_OK;
-    if (scratch->split_count == scratch->split_capacity) {
-        size_t capacity = 2 * scratch->split_capacity + 64;
-        size_t *grown = ce_reallocarray(scratch->splits, capacity, sizeof *grown);
-        if (!grown)
-            return CE_E_NO_MEMORY;
-        scratch->splits = grown;
-        scratch->split_capacity = capacity;
-    }
-    scratch->splits[scratch->split_count++] =
-        (scratch->tokens.count - e->tokens_before) << 1 | (size_t)added;
-    e->tokens_before = scratch->tokens.count;
-    return CE_OK;
-}
-
-/* From the last split on, as the reference does where it cuts on the left. */
-static size_t count_from_right(const ce_tokenizer_scratch *scratch, size_t first_split,
-                               size_t enough)
-{
-    size_t count = 0;
-    for (size_t i = scratch->split_count; i > first_split; i--) {
-        size_t split = scratch->splits[i - 1];
-        count += split >> 1;
-        if (!(split & 1) && count >= enough)
-            break;
-    }
-    return count;
-}
-
-static int run_model(encoder *e, const char *word, size_t size)
+static int run_model(encoder *e, const char *word, size_t size, int whole)
 {
     const ce_tokenizer *t = e->tokenizer;
     ce_tokenizer_scratch *scratch = e->scratch;
     switch (t->model) {
     case CE_MODEL_WORDPIECE:
-        return ce_wordpiece_add(&t->wordpiece, word, size, &scratch->tokens);
+        /* Too long a word is unknown, where it ends is not. */
+        return whole ? ce_wordpiece_add(&t->wordpiece, word, size, &scratch->tokens) : CE_OK;
     case CE_MODEL_BPE:
-        return ce_bpe_add(&t->bpe, &scratch->bpe, word, size, &scratch->tokens);
+        return (whole ? ce_bpe_add : ce_bpe_add_beginning)(&t->bpe, &scratch->bpe, word, size,
+                                                           &scratch->tokens);
     default:
-        return ce_unigram_add(&t->unigram, &scratch->lattice, word, size, &scratch->tokens);
+        return (whole ? ce_unigram_add : ce_unigram_add_beginning)(&t->unigram, &scratch->lattice,
+                                                                   word, size, &scratch->tokens);
     }
 }
 
-static int add_tracked(encoder *e, const ce_view *word)
+static int add_tracked(encoder *e, const ce_view *word, int whole)
 {
     ce_tokens *tokens = &e->scratch->tokens;
     size_t before = tokens->count;
-    int status = run_model(e, word->data, word->size);
+    int status = run_model(e, word->data, word->size, whole);
     for (size_t i = before; i < tokens->count && status == CE_OK; i++) {
         ce_span *span = &tokens->spans[i];
         *span = (ce_span){word->origins[span->start].start, word->origins[span->end - 1].end};
@@ -159,7 +123,7 @@ static int add_cached(encoder *e, const ce_view *word, size_t readable)
         return CE_OK;
     }
     size_t before = tokens->count;
-    int status = run_model(e, word->data, word->size);
+    int status = run_model(e, word->data, word->size, 1);
     size_t count = tokens->count - before;
     if (status == CE_OK && count <= CE_WORD_IDS) {
         memcpy(slot->key, key.parts, sizeof slot->key);
@@ -175,11 +139,11 @@ static int add_word(encoder *e, const ce_view *word, size_t readable)
 {
     int status;
     if (e->tracked)
-        status = add_tracked(e, word);
+        status = add_tracked(e, word, 1);
     else if (word->size <= CE_WORD_MOST)
         status = add_cached(e, word, readable);
     else
-        status = run_model(e, word->data, word->size);
+        status = run_model(e, word->data, word->size, 1);
     if (token_count(e) > e->limit)
         e->stopped = 1;
     return status;
@@ -196,11 +160,8 @@ static int split_whole(encoder *e, size_t level, const ce_view *word, size_t rea
     if (word->size == 0)
         return CE_OK;
     size_t done;
-    if (level == t->pre_tokenizer_count) {
-        int status = add_word(e, word, readable);
-        int is_split = level == 0 || t->pre_tokenizers[level - 1].kind != CE_PATTERN_CUT;
-        return status == CE_OK && is_split ? end_split(e, 0) : status;
-    }
+    if (level == t->pre_tokenizer_count)
+        return add_word(e, word, readable);
     const ce_pre_tokenizer *pre = &t->pre_tokenizers[level];
     if (level == 0 || pre->entry_count == 0)
         return split_words(e, level, *word, readable, 0, &done);
@@ -233,13 +194,65 @@ static int split_words(encoder *e, size_t level, ce_view text, size_t readable, 
     return status;
 }
 
+/* The text is the beginning of one word of a pre-tokenizer, but its end is not in sight. Whether it has enough tokens in it
+ * can be known all the same; if not, nothing is added. */
+static int add_beginning(encoder *e, size_t level, const ce_view *text)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    if (level < t->pre_tokenizer_count) {
+        const ce_pre_tokenizer *pre = &t->pre_tokenizers[level];
+        ce_view split = *text;
+        if (pre->entry_count > 0) {
+            ce_text *copy = &e->scratch->levels[level];
+            ce_part part = {.text = *text};
+            copy->size = 0;
+            copy->tracked = e->tracked;
+            int status =
+                ce_normalize(pre->entries, pre->entry_count, &e->scratch->normalizing, &part, copy);
+            if (status != CE_OK)
+                return status == CE_UNDECIDED ? CE_OK : status;
+            split = ce_view_of(copy, 0, copy->size);
+        }
+        size_t done;
+        int status = split_words(e, level, split, split.size, 1, &done);
+        if (status != CE_OK || e->stopped || done == split.size)
+            return status;
+        const ce_view open = {split.data + done, split.size - done,
+                              split.origins ? split.origins + done : NULL};
+        if (!ce_pre_tokenize_is_word(pre, open.data, open.size))
+            return CE_OK;
+        return add_beginning(e, level + 1, &open);
+    }
+    int status = e->tracked ? add_tracked(e, text, 0) : run_model(e, text->data, text->size, 0);
+    e->stopped |= token_count(e) > e->limit;
+    return status;
+}
+
+/* A word that is longer than this is looked into before its end is known. */
+enum { LONG_WORD = 4096 };
+
+static int look_into(encoder *e, const ce_view *open)
+{
+    const ce_tokenizer *t = e->tokenizer;
+    size_t before = e->scratch->tokens.count;
+    if (open->size < LONG_WORD || e->limit >= UNLIMITED)
+        return CE_OK;
+    if (t->pre_tokenizer_count > 0 &&
+        !ce_pre_tokenize_is_word(&t->pre_tokenizers[0], open->data, open->size))
+        return CE_OK;
+    int status = add_beginning(e, t->pre_tokenizer_count > 0, open);
+    if (!e->stopped)
+        e->scratch->tokens.count = before;
+    return status;
+}
+
 /* The first pre-tokenizer's text: what there is of it, or all. */
 static int split_piece(encoder *e, const ce_view *text, size_t readable, int last, size_t *done)
 {
     const ce_tokenizer *t = e->tokenizer;
     int status = CE_OK;
     *done = 0;
-    if (t->is_bert && !e->tracked && !e->whole_limit && !e->keep_splits) {
+    if (t->is_bert && !e->tracked) {
         status = ce_wordpiece_add_bert(&t->wordpiece, text->data, text->size, !last,
                                        e->first + e->limit, done, &e->scratch->tokens);
         e->stopped |= token_count(e) > e->limit;
@@ -249,9 +262,11 @@ static int split_piece(encoder *e, const ce_view *text, size_t readable, int las
         status = split_words(e, 0, *text, readable, !last, done);
     else if (last)
         status = split_whole(e, 0, text, readable);
-    if (status == CE_OK && last && t->pre_tokenizer_count > 0 &&
-        t->pre_tokenizers[t->pre_tokenizer_count - 1].kind == CE_PATTERN_CUT)
-        status = end_split(e, 0);
+    if (status == CE_OK && !last && !e->stopped) {
+        const ce_view open = {text->data + *done, text->size - *done,
+                              text->origins ? text->origins + *done : NULL};
+        status = look_into(e, &open);
+    }
     return status;
 }
 
@@ -276,8 +291,6 @@ static int add_added(encoder *e, const char *text, const ce_found *found, ce_spa
                         &blanks.trailing);
         status = set_blanks(e, e->scratch->tokens.count - 1, blanks);
     }
-    if (status == CE_OK)
-        status = end_split(e, 1);
     if (token_count(e) > e->limit)
         e->stopped = 1;
     return status;
@@ -348,7 +361,8 @@ static int search_normalized(encoder *e, int last)
         }
         if (!last && found.end == normalized->size)
             return CE_OK;
-        status = release(e, found.start, 1);
+        status =
+            release(e, found.start > e->normalized_floor ? found.start : e->normalized_floor, 1);
         const ce_view text = ce_view_of(normalized, 0, normalized->size);
         if (status == CE_OK && !e->stopped) {
             ce_span span = {0, 0};
@@ -499,7 +513,7 @@ static int encode_text(encoder *e)
             if (e->bad < end)
                 return CE_E_INVALID_UTF8;
         }
-        size_t until = any ? found.start : end;
+        size_t until = any ? (found.start > at ? found.start : at) : end;
         status = take_in(e, &at, until, any || end == e->size);
         from = end;
         if (!any || status != CE_OK || e->stopped)
@@ -599,7 +613,6 @@ void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
     ce_tokens_free(&scratch->tokens);
     ce_tokens_free(&scratch->result);
     ce_free(scratch->blanks);
-    ce_free(scratch->splits);
     ce_free(scratch->type_ids);
     ce_text_free(&scratch->joined);
     ce_text_free(&scratch->source);
@@ -616,11 +629,11 @@ void ce_tokenizer_scratch_destroy(ce_tokenizer_scratch *scratch)
 size_t ce_tokenizer_scratch_bytes(const ce_tokenizer_scratch *s)
 {
     size_t bytes = ce_tokens_bytes(&s->tokens) + ce_tokens_bytes(&s->result) +
-                   s->blank_capacity * sizeof *s->blanks + s->split_capacity * sizeof *s->splits +
-                   s->type_capacity * sizeof *s->type_ids + ce_text_bytes(&s->joined) +
-                   ce_text_bytes(&s->source) + ce_text_bytes(&s->normalized) +
-                   ce_text_bytes(&s->piece) + ce_normalizing_bytes(&s->normalizing) +
-                   ce_bpe_work_bytes(&s->bpe) + ce_lattice_bytes(&s->lattice);
+                   s->blank_capacity * sizeof *s->blanks + s->type_capacity * sizeof *s->type_ids +
+                   ce_text_bytes(&s->joined) + ce_text_bytes(&s->source) +
+                   ce_text_bytes(&s->normalized) + ce_text_bytes(&s->piece) +
+                   ce_normalizing_bytes(&s->normalizing) + ce_bpe_work_bytes(&s->bpe) +
+                   ce_lattice_bytes(&s->lattice);
     for (size_t i = 0; i < CE_PRE_TOKENIZERS_MOST; i++)
         bytes += ce_text_bytes(&s->levels[i]);
     return bytes;
@@ -654,7 +667,7 @@ static void begin(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch, 
         memset(scratch->cache, 0, sizeof *scratch->cache);
         scratch->serial = tokenizer->serial;
     }
-    scratch->tokens.count = scratch->result.count = scratch->split_count = 0;
+    scratch->tokens.count = scratch->result.count = 0;
     scratch->tokens.tracked = tracked;
 }
 
@@ -686,31 +699,20 @@ static int encode_behind_prompt(encoder *e, const ce_encode_options *options, in
     }
 }
 
-/* How many tokens of the two texts stay: as many as the reference thinks they have, shared out. */
-static void cut_pair(const ce_tokenizer_scratch *scratch, const ce_encode_options *options,
-                     size_t budget, size_t first_split_of_pair, kept texts[2])
-{
-    size_t counts[2] = {texts[0].count, texts[1].count};
-    if (options->truncate_left) {
-        ce_tokenizer_scratch of_text = *scratch;
-        of_text.split_count = first_split_of_pair;
-        counts[0] = count_from_right(&of_text, 0, options->max_tokens);
-        counts[1] = count_from_right(scratch, first_split_of_pair, options->max_tokens);
-    }
-    ce_post_share(budget, &counts[0], &counts[1]);
-    for (int i = 0; i < 2; i++)
-        if (counts[i] < texts[i].count) {
-            texts[i].first += options->truncate_left ? texts[i].count - counts[i] : 0;
-            texts[i].count = counts[i];
-        }
-}
-
 static void cut_text(const ce_encode_options *options, size_t budget, kept *text)
 {
     if (text->count <= budget)
         return;
     text->first += options->truncate_left ? text->count - budget : 0;
     text->count = budget;
+}
+
+static void cut_pair(const ce_encode_options *options, size_t budget, kept texts[2])
+{
+    size_t counts[2] = {texts[0].count, texts[1].count};
+    ce_post_share(budget, &counts[0], &counts[1]);
+    cut_text(options, counts[0], &texts[0]);
+    cut_text(options, counts[1], &texts[1]);
 }
 
 int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch,
@@ -727,28 +729,26 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
     if (limit && limit < specials)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
                        "max_tokens is %zu, below the %zu special tokens", limit, specials);
-    int to_the_end = !limit || options->truncate_left;
+    /* Which of two texts is the longer one must be known. */
+    int to_the_end = !limit || options->truncate_left || options->pair;
     encoder e = {.tokenizer = tokenizer,
                  .scratch = scratch,
                  .text = text,
                  .size = length,
-                 .limit = to_the_end || options->pair ? SIZE_MAX / 2 : budget,
-                 .whole_limit = to_the_end || !options->pair ? 0 : limit,
+                 .limit = to_the_end ? UNLIMITED : budget,
                  .tracked = options->offsets || tokenizer->needs_origins,
-                 .trimmed = options->offsets && post->trim_offsets,
-                 .keep_splits = limit && options->pair && options->truncate_left};
+                 .trimmed = options->offsets && post->trim_offsets};
     begin(tokenizer, scratch, e.tracked);
     int status = options->prompt_length > 0 ? encode_behind_prompt(&e, options, to_the_end)
                                             : encode_text(&e);
     if (status == CE_E_INVALID_UTF8)
         return invalid_utf8(&e, options->prompt_length, "", error);
     kept texts[2] = {{0, scratch->tokens.count}, {scratch->tokens.count, 0}};
-    size_t first_split_of_pair = scratch->split_count;
     const encoder of_text = e;
     if (status == CE_OK && options->pair) {
         e.text = options->pair;
         e.size = options->pair_length;
-        e.first = e.tokens_before = texts[1].first;
+        e.first = texts[1].first;
         e.stopped = 0;
         status = encode_text(&e);
         if (status == CE_E_INVALID_UTF8)
@@ -757,7 +757,7 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
     }
     size_t found = texts[0].count + texts[1].count;
     if (limit && options->pair)
-        cut_pair(scratch, options, budget, first_split_of_pair, texts);
+        cut_pair(options, budget, texts);
     else
         cut_text(options, budget, &texts[0]);
     if (status == CE_OK && e.trimmed) {

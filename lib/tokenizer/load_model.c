@@ -325,6 +325,7 @@ static int compile_unigram(ce_loader *l, ce_trie_key *keys, ce_error *error)
         const ce_entry *e = &l->entries[i];
         model->scores[i] = e->score;
         lowest = e->score < lowest ? e->score : lowest;
+        model->longest = e->size > model->longest ? e->size : model->longest;
         if (e->size > 0)
             keys[count++] = (ce_trie_key){ce_load_text(l, e), e->size, e->id};
     }

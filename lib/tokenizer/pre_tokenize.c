@@ -476,3 +476,37 @@ int ce_pre_tokenize(const ce_pre_tokenizer *pre, const char *data, size_t size, 
         return cut_word(pre, data, size, more, at, start, end);
     return split(pre, data, size, more, at, start, end);
 }
+
+/* White space is a word up to its last line break, else but for its last character. */
+static int is_white_word(const ce_scanner *scanner, const char *data, size_t size)
+{
+    char last = data[size - 1];
+    return !scanner->line_breaks || last == '\n' || last == '\r' ||
+           !(memchr(data, '\n', size) || memchr(data, '\r', size));
+}
+
+static int is_scanner_word(const ce_scanner *scanner, const char *data, size_t size)
+{
+    size_t at = data[0] == ' ', bytes;
+    if (scanner->cased || size < 2) /* upper-case letters may be given back */
+        return 0;
+    return !(flags_of(char_at(data, at, size, &bytes)) & CE_UNICODE_WHITE) ||
+           is_white_word(scanner, data, size);
+}
+
+int ce_pre_tokenize_is_word(const ce_pre_tokenizer *pre, const char *data, size_t size)
+{
+    switch (pre->kind) {
+    case CE_PATTERN_NOTHING:
+    case CE_PATTERN_CUT:
+        return 1;
+    case CE_PATTERN_LITERAL:
+        return pre->behavior != CE_BEHAVIOR_CONTIGUOUS && pre->literal_size < 4;
+    case CE_PATTERN_CLASS:
+        return pre->behavior == CE_BEHAVIOR_REMOVED || pre->behavior == CE_BEHAVIOR_ISOLATED;
+    case CE_PATTERN_SCANNER:
+        return is_scanner_word(&pre->scanner, data, size);
+    default:
+        return 0;
+    }
+}

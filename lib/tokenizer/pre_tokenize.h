@@ -60,6 +60,9 @@ int ce_scanner_find(const char *pattern, size_t size, ce_scanner *scanner);
 size_t ce_scanner_match(const ce_scanner *scanner, const char *data, size_t at, size_t size,
                         int *open);
 
+/* Whether the text, with more of it to come and no word found in it, is the beginning of one word however it goes on. */
+int ce_pre_tokenize_is_word(const ce_pre_tokenizer *pre, const char *data, size_t size);
+
 /* The next word at or behind `*at`: its start and end; it may be empty. Moves `*at` behind what is done with. 0 if there
  * is none, or, with `more` text to come, if that could change it; then `*at` stays. */
 int ce_pre_tokenize(const ce_pre_tokenizer *pre, const char *data, size_t size, int more,

@@ -90,13 +90,10 @@ static void turn_round(ce_best *best, size_t size)
     }
 }
 
-int ce_unigram_add(const ce_unigram *model, ce_lattice *work, const char *word, size_t size,
+/* The tokens of the best way to `size`. */
+static int add_way(const ce_unigram *model, ce_best *best, const char *word, size_t size,
                    ce_tokens *out)
 {
-    if (size > SIZE_MAX / sizeof(ce_best) - 1 || !reserve(work, size + 1))
-        return CE_E_NO_MEMORY;
-    ce_best *best = work->best;
-    find_best(model, best, word, size);
     turn_round(best, size);
     int status = CE_OK;
     for (size_t at = 0; at < size && status == CE_OK;) {
@@ -112,6 +109,52 @@ int ce_unigram_add(const ce_unigram *model, ce_lattice *work, const char *word, 
         at = end;
     }
     return status;
+}
+
+int ce_unigram_add(const ce_unigram *model, ce_lattice *work, const char *word, size_t size,
+                   ce_tokens *out)
+{
+    if (size > SIZE_MAX / sizeof(ce_best) - 1 || !reserve(work, size + 1))
+        return CE_E_NO_MEMORY;
+    find_best(model, work->best, word, size);
+    return add_way(model, work->best, word, size, out);
+}
+
+/* However the word goes on, the best way through it comes by one of the last places, as many as an entry may be long. Where
+ * all ways to these have come together, they go on alike to the beginning. */
+static size_t common_place(const ce_best *best, size_t size, size_t longest)
+{
+    size_t common = size - longest;
+    while (best[common].start == NOWHERE)
+        common++;
+    for (size_t place = common; place <= size; place++) {
+        if (best[place].start == NOWHERE)
+            continue;
+        for (size_t at = place; at != common;)
+            if (at > common)
+                at = best[at].start;
+            else
+                common = best[common].start;
+    }
+    return common;
+}
+
+int ce_unigram_add_beginning(const ce_unigram *model, ce_lattice *work, const char *word,
+                             size_t size, ce_tokens *out)
+{
+    /* An unknown character may be longer than all entries. */
+    size_t longest = model->longest > 4 ? model->longest : 4;
+    if (size <= 2 * longest)
+        return CE_OK;
+    if (size > SIZE_MAX / sizeof(ce_best) - 1 || !reserve(work, size + 1))
+        return CE_E_NO_MEMORY;
+    ce_best *best = work->best;
+    find_best(model, best, word, size);
+    size_t common = common_place(best, size, longest);
+    /* Unknown characters may go on behind it. */
+    while (common > 0 && best[common].id == model->unk)
+        common = best[common].start;
+    return add_way(model, best, word, common, out);
 }
 
 void ce_lattice_free(ce_lattice *work)

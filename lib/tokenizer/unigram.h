@@ -12,6 +12,7 @@ typedef struct ce_unigram {
     int32_t unk;
     int byte_fallback;
     int32_t bytes[256]; /* tokens of single bytes; -1: none */
+    size_t longest;     /* bytes of an entry */
 } ce_unigram;
 
 /* The best way to get to a place in the word. */
@@ -33,6 +34,10 @@ size_t ce_lattice_bytes(const ce_lattice *work);
 /* Append the tokens of a word. CE_OK or CE_E_NO_MEMORY. */
 int ce_unigram_add(const ce_unigram *model, ce_lattice *work, const char *word, size_t size,
                    ce_tokens *out);
+
+/* Append the tokens that a word begins with whatever follows these bytes of it. */
+int ce_unigram_add_beginning(const ce_unigram *model, ce_lattice *work, const char *word,
+                             size_t size, ce_tokens *out);
 
 void ce_unigram_free(ce_unigram *model);
 

@@ -59,7 +59,7 @@ typedef struct tokens_of {
 
 static void expect_tokens(const tokens_of *t)
 {
-    int32_t ids[10], type_ids[10];
+    int32_t ids[10], alone[10], type_ids[10];
     citadel_span offsets[10];
     citadel_tokenize_options options = CITADEL_TOKENIZE_OPTIONS_INIT;
     citadel_tokens tokens = {sizeof tokens, ids, offsets, type_ids, 10, 0, 0, 0};
@@ -74,6 +74,11 @@ static void expect_tokens(const tokens_of *t)
     assert_memory_equal(ids, t->ids, t->count * sizeof *ids);
     assert_memory_equal(offsets, t->offsets, t->count * sizeof *offsets);
     assert_memory_equal(type_ids, t->type_ids, t->count * sizeof *type_ids);
+
+    tokens = (citadel_tokens){sizeof tokens, alone, NULL, NULL, 10, 0, 0, 0};
+    assert_ok(citadel_tokenize(tiny, t->text, CITADEL_NUL_TERMINATED, &options, &tokens, &error));
+    assert_int_equal(tokens.count, t->count);
+    assert_memory_equal(alone, t->ids, t->count * sizeof *alone);
 }
 
 #define expect_all(cases)                                         \

@@ -224,7 +224,13 @@ def test_added_tokens_where_they_may_stand(zoo):
 NEW_TOKENS = ["[NEW]", "new", "New York", "é", "<s>x", " lead", "trail ", "ﬁ", "中文", "x-y", "MiXed", "1"]
 
 
-@pytest.mark.parametrize("name", ["bert-sequence", "phi3", "mistral", "roberta", "modernbert", "xlmr"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bert-sequence", "phi3", "modernbert"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral", "roberta", "xlmr")),
+    ],
+)
 @pytest.mark.parametrize("flags", list(itertools.product([True, False], repeat=4)), ids=str)
 def test_flags_of_added_tokens(name, flags):
     content = json.loads(path(name).read_text(encoding="utf-8"))

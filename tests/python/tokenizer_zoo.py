@@ -1,7 +1,7 @@
 """Tokenizer files of every kind that embedding models use: genuine ones, and ones trained on our corpora.
 
 ``path(name)`` makes a file when it is first asked for. Everything lies in ``$CITADEL_ZOO_DIR`` (by default
-``build/zoo``): archives and trained models once, the files under a digest of this module.
+``build/zoo``), what was made here under a digest of the code that made it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import sentencepiece
 import tokenizers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+import corpora
 import spm_model
 from corpora import FOLDER, sample
 
@@ -118,8 +119,15 @@ def quicktok_ranks(name: str) -> dict[bytes, int]:
 # ---- Training --------------------------------------------------------------------------------
 
 
+@functools.cache
+def made() -> Path:
+    sources = [Path(__file__), Path(spm_model.__file__), Path(corpora.__file__)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    return FOLDER / f"files-{tokenizers.__version__}-{digest}"
+
+
 def kept(name: str, make: Callable[[], bytes]) -> bytes:
-    path = FOLDER / "trained" / name
+    path = made() / "trained" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{name}.{os.getpid()}")
@@ -142,8 +150,11 @@ def wordpiece(name: str, normalizer, pre_tokenizer) -> dict:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    # The trainer would number these in the order of a hash table, another one in each run.
+    alphabet = set(normalizer.normalize_str("".join(sample(6))))
+    inside = [f"##{char}" for char in sorted(alphabet) if not char.isspace()]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=16000, special_tokens=specials, show_progress=False, limit_alphabet=2000
+        vocab_size=20000, special_tokens=specials + inside, show_progress=False, limit_alphabet=9999
     )
     return trained(name, tokenizer, trainer)
 
@@ -607,15 +618,8 @@ def albert() -> dict:
     return document(model, normalizer, metaspace(), bert_template(), tokens)
 
 
-@functools.cache
-def _made() -> Path:
-    sources = [Path(__file__), Path(spm_model.__file__)]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    return FOLDER / f"files-{tokenizers.__version__}-{digest}"
-
-
 def path(name: str) -> Path:
-    place = _made() / f"{name}.json"
+    place = made() / f"{name}.json"
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps(ZOO[name].make(), ensure_ascii=False)
