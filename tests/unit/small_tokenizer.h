@@ -55,6 +55,34 @@
     "{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\n" \
     " \"max_input_chars_per_word\":20,\"vocab\":" SMALL_VOCAB "}"
 
+#define SMALL_TOKENS "\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"[MASK]\":4,"
+
+#define SMALL_BPE                                                                            \
+    "{\"type\":\"BPE\",\"unk_token\":\"[UNK]\",\"fuse_unk\":true,\"byte_fallback\":false,\n" \
+    " \"vocab\":{" SMALL_TOKENS                                                              \
+    "\"a\":5,\"b\":6,\"\xC3\xA9\":7,\"\xE6\x9D\xB1\":8,\"ab\":9,\"aba\":10,\n"               \
+    "  \"\xE2\x96\x81\":11,\"\xE2\x96\x81\x61\":12,\"!\":13,\"!!\":14},\n"                   \
+    " \"merges\":[\"a b\",\"ab a\",\"\xE2\x96\x81 a\",\"! !\"]}"
+
+/* Letters of bytes: C3 A9 is U+00C3 U+00A9, a blank is U+0120. */
+#define SMALL_BYTE_BPE                                                                            \
+    "{\"type\":\"BPE\",\"vocab\":{" SMALL_TOKENS "\"a\":5,\"b\":6,\"\xC3\x83\":7,\"\xC2\xA9\":8," \
+    "\"\xC4\xA0\":9,\n  \"ab\":10,\"\xC4\xA0\x61\":11,\"\xC3\x83\xC2\xA9\":12,\"!\":13},\n"       \
+    " \"merges\":[\"a b\",\"\xC4\xA0 a\",\"\xC3\x83 \xC2\xA9\"]}"
+
+#define SMALL_UNIGRAM                                                                                 \
+    "{\"type\":\"Unigram\",\"unk_id\":1,\"byte_fallback\":false,\n"                                   \
+    " \"vocab\":[[\"[PAD]\",0],[\"[UNK]\",0],[\"[CLS]\",0],[\"[SEP]\",0],[\"[MASK]\",0],\n"           \
+    "  [\"a\",-3],[\"b\",-3.5],[\"\xC3\xA9\",-4],[\"\xE6\x9D\xB1\",-5],[\"ab\",-4],[\"aba\",-5.5],\n" \
+    "  [\"\xE2\x96\x81\",-2],[\"\xE2\x96\x81\x61\",-2.5],[\"!\",-6],[\"!!!\",-7]]}"
+
+#define SMALL_METASPACE                                                                       \
+    "{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\",\"prepend_scheme\":\"always\"," \
+    "\"split\":true}"
+
+#define SMALL_BYTE_LEVEL \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
+
 #define SMALL_TOKENIZER_OF(ADDED, NORMALIZER, PRE_TOKENIZER, POST_PROCESSOR, MODEL)                                                        \
     "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n\"added_tokens\":[" SMALL_SPECIAL(0, "[PAD]", "false") "," SMALL_SPECIAL( \
         1, "[UNK]",                                                                                                                        \
