@@ -407,6 +407,9 @@ citadel_embed(citadel_engine *engine, const char *name, const char *const *texts
 
 #define CITADEL_TOKENIZE_NO_SPECIALS 1u   /* flag: without what surrounds a text ([CLS], [SEP]) */
 #define CITADEL_TOKENIZE_NO_TRUNCATION 2u /* flag: the whole text, whatever the model's limit   */
+#define CITADEL_TOKENIZE_TRUNCATE_LEFT 4u /* flag: cut the beginning; not with NO_TRUNCATION    */
+
+#define CITADEL_NUL_TERMINATED ((size_t)-1) /* for a single text's length */
 
 typedef struct citadel_tokenize_options {
     size_t size;
@@ -414,34 +417,70 @@ typedef struct citadel_tokenize_options {
     uint32_t max_tokens;     /* as in citadel_embed_options; not with NO_TRUNCATION */
     const char *prompt_name; /* as in citadel_embed_options, but NULL: no prompt */
     const char *prompt;
+    const char *pair;   /* a second text, as rerankers take it; NULL: none */
+    size_t pair_length; /* its bytes, or CITADEL_NUL_TERMINATED; 0 without a pair */
 } citadel_tokenize_options;
 
-#define CITADEL_TOKENIZE_OPTIONS_INIT                      \
-    {                                                      \
-        sizeof(citadel_tokenize_options), 0, 0, NULL, NULL \
+#define CITADEL_TOKENIZE_OPTIONS_INIT                               \
+    {                                                               \
+        sizeof(citadel_tokenize_options), 0, 0, NULL, NULL, NULL, 0 \
     }
 
 CITADEL_API void citadel_tokenize_options_init(citadel_tokenize_options *options, size_t size);
 
+/* Bytes from `start` to before `end`. */
+typedef struct citadel_span {
+    size_t start;
+    size_t end;
+} citadel_span;
+
 typedef struct citadel_tokens {
     size_t size;
-    int32_t *ids;    /* in: the caller's array, or NULL to learn the count alone */
-    size_t capacity; /* in: its room */
-    size_t count;    /* out: number of ids, also when they did not fit */
-    uint32_t truncated;
-    uint32_t limit; /* CITADEL_LIMIT_* */
+    int32_t *ids;          /* in: the caller's array [capacity], or NULL for none */
+    citadel_span *offsets; /* in: likewise; asking for offsets costs time */
+    int32_t *type_ids;     /* in: likewise */
+    size_t capacity;       /* in: room in each of the arrays that is not NULL */
+    size_t count;          /* out: number of tokens, also when they did not fit */
+    uint32_t truncated;    /* out: 1: there were more */
+    uint32_t limit;        /* out: CITADEL_LIMIT_* */
 } citadel_tokens;
 
-#define CITADEL_TOKENS_INIT                      \
-    {                                            \
-        sizeof(citadel_tokens), NULL, 0, 0, 0, 0 \
+#define CITADEL_TOKENS_INIT                                  \
+    {                                                        \
+        sizeof(citadel_tokens), NULL, NULL, NULL, 0, 0, 0, 0 \
     }
 
-#define CITADEL_NUL_TERMINATED ((size_t)-1) /* for a single text's `length` */
-
-/* The ids that citadel_model_embed would compute for one text, without computing.
- * Errors: INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), CAPACITY (tokens->count has
- * the need), NO_MEMORY, FORKED. */
+/* The tokens that citadel_model_embed would compute for one text, without computing; or those of a
+ * pair of texts.
+ *
+ * text         [length] UTF-8; may be NULL only where length is 0.
+ * length       bytes, at most PTRDIFF_MAX, or CITADEL_NUL_TERMINATED.
+ * options      NULL: defaults.
+ * tokens       with the caller's arrays. The first `count` elements of each are written, or, after
+ *              an error, none. With no array at all the call only counts.
+ *
+ * offsets[i]   the bytes of `text` that token i came from, those of `pair` for the pair's tokens; in
+ *              characters they would be Hugging Face's offsets. Special tokens around the texts,
+ *              tokens of the prompt and tokens that came from no text have {0, 0}; a token that
+ *              begins in the prompt and ends in the text begins at 0. A token that stands for part
+ *              of a character covers the whole character, so spans never cut one. Normalisation can
+ *              make the spans of neighbours overlap or leave gaps; white space mostly is a gap.
+ * type_ids[i]  0 for a single text. For a pair, what the model's template says: the pair's tokens
+ *              and the special token behind them have 1 in BERT, 0 in models that do not tell the
+ *              two apart (RoBERTa).
+ *
+ * A prompt is put in front of the text, never of the pair. Texts longer than the limit are cut on
+ * the right, and what lies behind is not read, or with TRUNCATE_LEFT on the left; special tokens
+ * stay. Of a pair, all of which is read, the longer text is cut first, both once they are equally
+ * long, as Hugging Face's longest_first does. `max_tokens` must have room for the special tokens,
+ * and with a pair for those of a pair.
+ *
+ * To cut a long text into chunks, ask for its offsets with NO_TRUNCATION | NO_SPECIALS and cut at
+ * offsets[i].start of every n-th token, with n some tokens below max_tokens less the special tokens,
+ * as the words beside a cut can have more tokens when they stand alone.
+ *
+ * Errors: INVALID_ARGUMENT, ABI, INVALID_UTF8, NOT_FOUND (prompt_name), UNSUPPORTED (the model's
+ * tokenizer has no template for pairs), CAPACITY (tokens->count has the need), NO_MEMORY, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
     const citadel_model *model, const char *text, size_t length,
     const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);

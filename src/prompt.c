@@ -7,7 +7,8 @@ static int set_limit(const citadel_model *model, uint32_t asked, ce_encode_optio
                      uint32_t *limit, ce_error *error)
 {
     uint32_t most = model->pack->max_tokens;
-    size_t specials = ce_tokenizer_special_count(model->tokenizer);
+    size_t specials = encode->pair ? ce_tokenizer_pair_special_count(model->tokenizer)
+                                   : ce_tokenizer_special_count(model->tokenizer);
     if (asked > most || (asked && asked < specials))
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
                        "max_tokens is %u, expected %zu (special tokens) to %u (the model's limit)",
@@ -60,7 +61,6 @@ int ce_prompt_prepare(const citadel_model *model, uint32_t max_tokens, const cha
                       const char *prompt, const char *default_name, ce_encode_options *encode,
                       uint32_t *limit, ce_error *error)
 {
-    *encode = (ce_encode_options){0};
     int status = set_limit(model, max_tokens, encode, limit, error);
     if (status == CE_OK)
         status = choose(model->pack, prompt_name, prompt, default_name, encode, error);

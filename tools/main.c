@@ -72,11 +72,14 @@ static const command commands[] = {
     {COMMAND_TOKENIZE, "tokenize", "texts to token ids",
      "Usage: citadel-embed tokenize --model MODEL [OPTION...] [TEXT...]\n"
      "\n"
-     "Show the token ids that would be computed for each text: {\"ids\":[101,...],\"truncated\":false}.\n"
-     "Texts are read as for 'embed'; a default prompt of the model is left out unless it is named.\n",
+     "Show the tokens that would be computed for each text, and the bytes of the text that they come\n"
+     "from: {\"ids\":[101,...],\"offsets\":[[0,0],...],\"truncated\":false}. Texts are read as for 'embed';\n"
+     "an object of JSON lines may have a string \"pair\", and \"type_ids\" are shown too then. A default\n"
+     "prompt of the model is left out unless it is named.\n",
      "Examples:\n"
      "  citadel-embed tokenize --model all-MiniLM-L6-v2 'How many tokens is this?'\n"
-     "  citadel-embed tokenize --model my-model --no-truncation --input texts.txt\n",
+     "  citadel-embed tokenize --model my-model --no-truncation --input texts.txt\n"
+     "  echo '{\"text\":\"a question\",\"pair\":\"an answer\"}' | citadel-embed tokenize --model my-model\n",
      check_texts, run_tokenize},
     {COMMAND_SIMILARITY, "similarity", "rank texts by similarity to a query",
      "Usage: citadel-embed similarity --model MODEL [OPTION...] QUERY [TEXT...]\n"

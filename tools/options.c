@@ -68,6 +68,8 @@ static const option options[] = {
      "cut texts after N tokens, special tokens included"},
     {COMMAND_TOKENIZE, FLAG, "no-truncation", NULL, AT(no_truncation), 0, 0, NULL,
      "all tokens, whatever the model's limit"},
+    {COMMAND_TOKENIZE, FLAG, "truncate-left", NULL, AT(truncate_left), 0, 0, NULL,
+     "cut the beginning of a text, not its end"},
     {COMMAND_TOKENIZE, FLAG, "no-specials", NULL, AT(no_specials), 0, 0, NULL,
      "without the tokens that surround a text, such as [CLS] and [SEP]"},
     {COMMAND_SIMILARITY, NUMBER, "top", "N", AT(top), 1, UINT32_MAX, NULL,
@@ -185,7 +187,8 @@ static bool check(const command *c, const settings *s)
            !contradict(c, s->verbose, s->quiet, "verbose", "quiet") &&
            !contradict(c, s->prompt, s->prompt_name, "prompt", "prompt-name") &&
            !contradict(c, s->text_prompt, s->text_prompt_name, "text-prompt", "text-prompt-name") &&
-           !contradict(c, s->no_truncation, s->max_tokens, "no-truncation", "max-tokens");
+           !contradict(c, s->no_truncation, s->max_tokens, "no-truncation", "max-tokens") &&
+           !contradict(c, s->no_truncation, s->truncate_left, "no-truncation", "truncate-left");
 }
 
 bool options_parse(const command *c, char **arguments, size_t count, settings *s)

@@ -21,7 +21,7 @@ typedef struct settings {
     const char *prompt, *prompt_name, *text_prompt, *text_prompt_name;
     uint32_t precision, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;
-    uint32_t lines, jsonl, json, no_truncation, no_specials, verbose, quiet, help;
+    uint32_t lines, jsonl, json, no_truncation, truncate_left, no_specials, verbose, quiet, help;
     char **texts; /* what is not an option */
     size_t text_count;
 } settings;

@@ -108,12 +108,17 @@ static void make_room(reader *r, size_t count)
     r->capacity = count;
     r->texts.texts = must_resize(r->texts.texts, count, sizeof *r->texts.texts);
     r->texts.lengths = must_resize(r->texts.lengths, count, sizeof *r->texts.lengths);
+    r->texts.pairs = must_resize(r->texts.pairs, count, sizeof *r->texts.pairs);
+    r->texts.pair_lengths =
+        must_resize(r->texts.pair_lengths, count, sizeof *r->texts.pair_lengths);
 }
 
 static void choose_mode(reader *r, const line *first)
 {
     buffer text = {0}, reason = {0};
-    r->mode = jsonl_text(first->text, first->length, &text, &reason) ? READ_JSONL : READ_LINES;
+    bool has_pair;
+    r->mode = jsonl_text(first->text, first->length, &text, NULL, &has_pair, &reason) ? READ_JSONL
+                                                                                      : READ_LINES;
     buffer_free(&text);
     buffer_free(&reason);
 }
@@ -121,24 +126,32 @@ static void choose_mode(reader *r, const line *first)
 /* Append the text of a line to the chunk; false if the line is not what it should be. */
 static bool add_line(reader *r, const line *l)
 {
-    size_t before = r->bytes.used;
+    size_t before = r->bytes.used, pair_before = r->pair_bytes.used, i = r->texts.count;
+    bool has_pair = false;
     if (r->mode == READ_AUTO)
         choose_mode(r, l);
     if (r->mode == READ_LINES)
         buffer_append(&r->bytes, l->text, l->length);
-    else if (!jsonl_text(l->text, l->length, &r->bytes, &r->refusal))
+    else if (!jsonl_text(l->text, l->length, &r->bytes, r->with_pairs ? &r->pair_bytes : NULL,
+                         &has_pair, &r->refusal))
         return false;
-    r->texts.lengths[r->texts.count++] = r->bytes.used - before;
+    r->texts.lengths[i] = r->bytes.used - before;
+    r->texts.pair_lengths[i] = r->pair_bytes.used - pair_before;
+    r->texts.pairs[i] = has_pair ? "" : NULL;
+    r->texts.count++;
     return true;
 }
 
 /* The bytes may have moved while they grew, so texts are found at the end. */
 static void find_texts(reader *r)
 {
-    const char *text = r->bytes.data;
+    size_t text = 0, pair = 0;
     for (size_t i = 0; i < r->texts.count; i++) {
-        r->texts.texts[i] = text;
+        r->texts.texts[i] = r->bytes.data ? r->bytes.data + text : "";
+        if (r->texts.pair_lengths[i] > 0)
+            r->texts.pairs[i] = r->pair_bytes.data + pair;
         text += r->texts.lengths[i];
+        pair += r->texts.pair_lengths[i];
     }
 }
 
@@ -178,7 +191,7 @@ bool reader_next(reader *r, const chunk **texts)
     }
     r->texts.first += r->texts.count;
     r->texts.count = 0;
-    r->bytes.used = 0;
+    r->bytes.used = r->pair_bytes.used = 0;
     return r->refused ? report_refusal(r) : fill(r);
 }
 
@@ -190,6 +203,8 @@ static void take_arguments(reader *r, char **arguments, size_t count)
     for (size_t i = 0; i < count; i++) {
         r->texts.texts[i] = arguments[i];
         r->texts.lengths[i] = strlen(arguments[i]);
+        r->texts.pairs[i] = NULL;
+        r->texts.pair_lengths[i] = 0;
     }
     r->texts.count = count;
 }
@@ -243,8 +258,11 @@ void reader_close(reader *r)
         close(r->fd);
     free(r->texts.texts);
     free(r->texts.lengths);
+    free(r->texts.pairs);
+    free(r->texts.pair_lengths);
     buffer_free(&r->input);
     buffer_free(&r->bytes);
+    buffer_free(&r->pair_bytes);
     buffer_free(&r->refusal);
     *r = (reader){.fd = -1};
 }

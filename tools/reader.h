@@ -14,6 +14,8 @@ typedef struct chunk {
     size_t count;
     const char **texts;
     size_t *lengths;
+    const char **pairs; /* NULL where there is none */
+    size_t *pair_lengths;
 } chunk;
 
 typedef enum reader_mode { READ_AUTO, READ_LINES, READ_JSONL } reader_mode;
@@ -22,7 +24,8 @@ typedef struct reader {
     const char *name; /* for messages; NULL: texts are arguments */
     int fd;
     reader_mode mode;
-    bool at_end;  /* the file has no more */
+    bool with_pairs; /* to be set behind reader_open: JSON lines may have a "pair" */
+    bool at_end;     /* the file has no more */
     bool refused; /* a line that cannot be read, to be reported when the texts before it are done */
 
     buffer input; /* bytes read; the lines before `start` are done, */
@@ -30,7 +33,7 @@ typedef struct reader {
     size_t scanned;
     size_t consumed, file_size; /* for the progress; file_size 0: unknown */
 
-    buffer bytes; /* of the texts in `texts` */
+    buffer bytes, pair_bytes; /* of the texts in `texts` */
     buffer refusal;
     size_t capacity;
     chunk texts;

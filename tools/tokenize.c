@@ -22,33 +22,62 @@ typedef struct job {
     size_t texts;
 } job;
 
+static void make_room(job *j, size_t capacity)
+{
+    citadel_tokens *t = &j->tokens;
+    t->ids = must_resize(t->ids, capacity, sizeof *t->ids);
+    t->offsets = must_resize(t->offsets, capacity, sizeof *t->offsets);
+    t->type_ids = must_resize(t->type_ids, capacity, sizeof *t->type_ids);
+    t->capacity = capacity;
+}
+
 static citadel_status tokenize(job *j, const char *text, size_t length, citadel_error *error)
 {
     citadel_status status =
         citadel_tokenize(j->session.model, text, length, &j->options, &j->tokens, error);
     if (status != CITADEL_E_CAPACITY)
         return status;
-    j->tokens.ids = must_resize(j->tokens.ids, j->tokens.count, sizeof *j->tokens.ids);
-    j->tokens.capacity = j->tokens.count;
+    make_room(j, j->tokens.count);
     return citadel_tokenize(j->session.model, text, length, &j->options, &j->tokens, error);
 }
 
-static bool write_ids(job *j)
+static void format_ids(buffer *row, const char *name, const int32_t *ids, size_t count)
 {
+    buffer_format(row, "\"%s\":[", name);
+    for (size_t i = 0; i < count; i++)
+        buffer_format(row, "%s%" PRId32, i ? "," : "", ids[i]);
+    buffer_format(row, "],");
+}
+
+static void format_offsets(buffer *row, const citadel_span *offsets, size_t count)
+{
+    buffer_format(row, "\"offsets\":[");
+    for (size_t i = 0; i < count; i++)
+        buffer_format(row, "%s[%zu,%zu]", i ? "," : "", offsets[i].start, offsets[i].end);
+    buffer_format(row, "],");
+}
+
+static bool write_tokens(job *j)
+{
+    const citadel_tokens *t = &j->tokens;
     j->row.used = 0;
-    buffer_format(&j->row, "{\"ids\":[");
-    for (size_t i = 0; i < j->tokens.count; i++)
-        buffer_format(&j->row, "%s%" PRId32, i ? "," : "", j->tokens.ids[i]);
-    buffer_format(&j->row, "],\"truncated\":%s}\n", j->tokens.truncated ? "true" : "false");
+    buffer_format(&j->row, "{");
+    format_ids(&j->row, "ids", t->ids, t->count);
+    format_offsets(&j->row, t->offsets, t->count);
+    if (j->options.pair)
+        format_ids(&j->row, "type_ids", t->type_ids, t->count);
+    buffer_format(&j->row, "\"truncated\":%s}\n", t->truncated ? "true" : "false");
     return sink_write(&j->out, j->row.data, j->row.used);
 }
 
 static bool tokenize_text(job *j, const chunk *texts, size_t i)
 {
     citadel_error error = CITADEL_ERROR_INIT;
+    j->options.pair = texts->pairs[i];
+    j->options.pair_length = texts->pair_lengths[i];
     citadel_status status = tokenize(j, texts->texts[i], texts->lengths[i], &error);
     if (status == CITADEL_OK)
-        return write_ids(j);
+        return write_tokens(j);
     const char *place = reader_place(&j->reader, texts->first + i);
     if (is_text_failure(status))
         return failures_write(&j->failures, &j->out, place, status, error.message);
@@ -90,15 +119,17 @@ static bool open_all(job *j)
     const settings *s = j->settings;
     j->options = (citadel_tokenize_options)CITADEL_TOKENIZE_OPTIONS_INIT;
     j->options.flags = (s->no_specials ? CITADEL_TOKENIZE_NO_SPECIALS : 0) |
-                       (s->no_truncation ? CITADEL_TOKENIZE_NO_TRUNCATION : 0);
+                       (s->no_truncation ? CITADEL_TOKENIZE_NO_TRUNCATION : 0) |
+                       (s->truncate_left ? CITADEL_TOKENIZE_TRUNCATE_LEFT : 0);
     j->options.max_tokens = s->max_tokens;
     j->options.prompt_name = s->prompt_name;
     j->options.prompt = s->prompt;
     j->tokens = (citadel_tokens)CITADEL_TOKENS_INIT;
-    j->tokens.capacity = 256;
-    j->tokens.ids = must_resize(NULL, j->tokens.capacity, sizeof *j->tokens.ids);
-    return reader_open(&j->reader, s, s->texts, s->text_count) && sink_open(&j->out, s->output) &&
-           session_open(&j->session, s) && check_options(j);
+    make_room(j, 256);
+    if (!reader_open(&j->reader, s, s->texts, s->text_count))
+        return false;
+    j->reader.with_pairs = true;
+    return sink_open(&j->out, s->output) && session_open(&j->session, s) && check_options(j);
 }
 
 static void close_all(job *j)
@@ -106,6 +137,8 @@ static void close_all(job *j)
     failures_free(&j->failures);
     buffer_free(&j->row);
     free(j->tokens.ids);
+    free(j->tokens.offsets);
+    free(j->tokens.type_ids);
     session_close(&j->session);
     sink_close(&j->out);
     reader_close(&j->reader);

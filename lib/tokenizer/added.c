@@ -70,9 +70,12 @@ void ce_added_blanks(const char *text, size_t size, size_t *leading, size_t *tra
     }
 }
 
-/* The next place in text[at .. to) where a token may begin; `to` if there is none. */
+/* The next place in text[at .. to) where a token may begin; `to` if there is none. One that did not stand alone may have
+ * reached beyond. */
 static size_t next_start(const ce_added_search *search, const char *text, size_t at, size_t to)
 {
+    if (at >= to)
+        return to;
     if (search->only_start >= 0) {
         const char *found = memchr(text + at, search->only_start, to - at);
         return found ? (size_t)(found - text) : to;

@@ -7,6 +7,9 @@
 /* Bytes of text that are looked at in one go: so much is read beyond the limit of tokens at most. */
 enum { WINDOW = 1024 };
 
+/* A limit that is none, and that other counts can be added to. */
+#define UNLIMITED (SIZE_MAX / 2)
+
 struct ce_tokenizer_scratch {
     uint64_t serial; /* of the tokenizer that the cache is for */
     ce_word_cache *cache;
@@ -45,7 +48,8 @@ typedef struct encoder {
     size_t normalized_from,
         normalized_floor; /* in `normalized`: where the search goes on, what is done with */
     int word_before;
-    size_t bad; /* where invalid UTF-8 was found */
+    size_t read; /* where the last window ended */
+    size_t bad;  /* where invalid UTF-8 was found */
 } encoder;
 
 /* ---- Tokens ------------------------------------------------------------------------------- */
@@ -231,7 +235,7 @@ static int look_into(encoder *e, const ce_view *open)
 {
     const ce_tokenizer *t = e->tokenizer;
     size_t before = e->scratch->tokens.count;
-    if (open->size < LONG_WORD || e->limit >= SIZE_MAX - 1)
+    if (open->size < LONG_WORD || e->limit >= UNLIMITED)
         return CE_OK;
     if (t->pre_tokenizer_count > 0 &&
         !ce_pre_tokenize_is_word(&t->pre_tokenizers[0], open->data, open->size))
@@ -537,6 +541,7 @@ static int encode_text(encoder *e)
         from = found.resume;
         begin_piece(e, 0);
     }
+    e->read = end;
     return status;
 }
 
@@ -684,6 +689,34 @@ static void begin(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch, 
     scratch->tokens.tracked = tracked;
 }
 
+/* Whether it ended too early to see where its text ends: round the end of a window no more is looked at than an added
+ * token and two characters. */
+static int is_cut_early(const encoder *e)
+{
+    size_t margin = e->tokenizer->added.raw.longest + 8;
+    return e->stopped && e->size > margin && e->read <= e->size - margin;
+}
+
+/* Most of a long text lies behind the limit: a first part is joined to the prompt, then twice as much for as long as it
+ * shows that this is not all. */
+static int encode_behind_prompt(encoder *e, const ce_encode_options *options, int to_the_end)
+{
+    const encoder fresh = *e;
+    size_t limit = options->max_tokens;
+    size_t part = to_the_end || limit > e->size / 8 ? e->size : 8 * limit + 4 * WINDOW;
+    for (;; part *= 2) {
+        *e = fresh;
+        if (part < fresh.size)
+            e->size = part;
+        begin(e->tokenizer, e->scratch, e->tracked);
+        int status = join_prompt(e->scratch, options, &e->text, &e->size);
+        if (status == CE_OK)
+            status = encode_text(e);
+        if (part >= fresh.size || status == CE_E_NO_MEMORY || (status == CE_OK && is_cut_early(e)))
+            return status;
+    }
+}
+
 static void cut_text(const ce_encode_options *options, size_t budget, kept *text)
 {
     if (text->count <= budget)
@@ -720,15 +753,12 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
                  .scratch = scratch,
                  .text = text,
                  .size = length,
-                 .limit = to_the_end ? SIZE_MAX - 1 : budget,
+                 .limit = to_the_end ? UNLIMITED : budget,
                  .tracked = options->offsets || tokenizer->needs_origins,
                  .trimmed = options->offsets && post->trim_offsets};
     begin(tokenizer, scratch, e.tracked);
-    int status = CE_OK;
-    if (options->prompt_length > 0)
-        status = join_prompt(scratch, options, &e.text, &e.size);
-    if (status == CE_OK)
-        status = encode_text(&e);
+    int status = options->prompt_length > 0 ? encode_behind_prompt(&e, options, to_the_end)
+                                            : encode_text(&e);
     if (status == CE_E_INVALID_UTF8)
         return invalid_utf8(&e, options->prompt_length, "", error);
     kept texts[2] = {{0, scratch->tokens.count}, {scratch->tokens.count, 0}};

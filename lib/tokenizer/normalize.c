@@ -20,7 +20,8 @@ static const ce_unicode_record *record_at(const ce_view *in, size_t at, uint32_t
 
 static void copy(const ce_view *in, size_t from, size_t to, ce_text *out)
 {
-    ce_text_append(out, in->data + from, to - from, in->origins ? in->origins + from : NULL);
+    if (to > from)
+        ce_text_append(out, in->data + from, to - from, in->origins ? in->origins + from : NULL);
 }
 
 static int copy_all(const ce_view *in, ce_text *out)

@@ -39,6 +39,8 @@ typedef struct ce_view {
 
 static inline ce_view ce_view_of(const ce_text *text, size_t start, size_t end)
 {
+    if (end == 0) /* there may be no memory yet */
+        return (ce_view){text->data, 0, text->tracked ? text->origins : NULL};
     return (ce_view){text->data + start, end - start, text->tracked ? text->origins + start : NULL};
 }
 

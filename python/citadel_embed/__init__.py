@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["CitadelError", "Engine", "Model", "TextResult", "version"]
+__all__ = ["CitadelError", "Engine", "Model", "TextResult", "Tokens", "version"]
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 NORMALIZE = ("model", "always", "never")
@@ -129,13 +129,24 @@ class _TokenizeOptions(ctypes.Structure):
         ("max_tokens", c_uint32),
         ("prompt_name", c_char_p),
         ("prompt", c_char_p),
+        ("pair", c_char_p),
+        ("pair_length", c_size_t),
+    ]
+
+
+class _Span(ctypes.Structure):
+    _fields_ = [
+        ("start", c_size_t),
+        ("end", c_size_t),
     ]
 
 
 class _Tokens(ctypes.Structure):
     _fields_ = [
         ("size", c_size_t),
-        ("ids", ctypes.POINTER(c_int32)),
+        ("ids", c_void_p),
+        ("offsets", c_void_p),
+        ("type_ids", c_void_p),
         ("capacity", c_size_t),
         ("count", c_size_t),
         ("truncated", c_uint32),
@@ -228,6 +239,25 @@ class TextResult:
     tokens: int
     truncated: bool
     limit: str | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens and where they come from: ``(start, end)`` in bytes of the text's UTF-8, or of the pair's.
+
+    ::
+
+        data = text.encode()
+        tokens = model.tokenize(text, offsets=True)
+        pieces = [data[start:end].decode() for start, end in tokens.offsets]
+
+    Special tokens and tokens of the prompt have ``(0, 0)``.
+    """
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    type_ids: list[int]
+    truncated: bool
 
 
 class Engine:
@@ -376,26 +406,38 @@ class Model:
         self,
         text: str | bytes,
         *,
+        offsets: bool = False,
+        pair: str | bytes | None = None,
         specials: bool = True,
         truncation: bool = True,
+        truncate_left: bool = False,
         max_tokens: int = 0,
         prompt_name: str | None = None,
         prompt: str | None = None,
-    ) -> list[int]:
-        """Token ids of one text, as ``embed`` would compute them."""
+    ) -> list[int] | Tokens:
+        """Token ids of one text, as ``embed`` would compute them, or of a text and its ``pair``.
+
+        With ``offsets`` a Tokens, which also has byte offsets, type ids and whether the text was cut.
+        """
         data = _text_bytes(text)
+        second = None if pair is None else _text_bytes(pair)
         options = _TokenizeOptions(
             size=ctypes.sizeof(_TokenizeOptions),
-            flags=(not specials) | (not truncation) << 1,
+            flags=(not specials) | (not truncation) << 1 | truncate_left << 2,
             max_tokens=max_tokens,
             prompt_name=_utf8(prompt_name),
             prompt=_utf8(prompt),
+            pair=second,
+            pair_length=len(second or b""),
         )
         error = _new_error()
-        capacity = len(data) + 16  # enough nearly always; else the call says how many
+        capacity = len(data) + len(second or b"") + 16  # enough nearly always; else the call says how many
         while True:
-            ids = (c_int32 * capacity)()
-            tokens = _Tokens(size=ctypes.sizeof(_Tokens), ids=ids, capacity=capacity)
+            ids, types = np.empty((2, capacity), dtype=np.int32)
+            spans = np.empty((capacity, 2), dtype=np.uintp)
+            tokens = _Tokens(size=ctypes.sizeof(_Tokens), ids=ids.ctypes.data, capacity=capacity)
+            if offsets:
+                tokens.offsets, tokens.type_ids = spans.ctypes.data, types.ctypes.data
             status = _library().citadel_tokenize(
                 self._handle, data, len(data), ctypes.byref(options), ctypes.byref(tokens), error
             )
@@ -403,7 +445,11 @@ class Model:
                 break
             capacity = tokens.count
         _check(status, error)
-        return ids[: tokens.count]
+        found = ids[: tokens.count].tolist()
+        if not offsets:
+            return found
+        places = [(start, end) for start, end in spans[: tokens.count].tolist()]
+        return Tokens(found, places, types[: tokens.count].tolist(), bool(tokens.truncated))
 
     def info(self) -> dict:
         """What was loaded: the fields of ``citadel_info``, and the prompts."""
@@ -450,8 +496,9 @@ def _check_layout() -> None:
         _Info: 136,
         _EmbedOptions: 56,
         _TextResult: 32,
-        _TokenizeOptions: 32,
-        _Tokens: 40,
+        _TokenizeOptions: 48,
+        _Span: 16,
+        _Tokens: 56,
     }
     for struct, size in sizes.items():
         if ctypes.sizeof(struct) != size:

@@ -20,7 +20,8 @@ static int tear_down(void **state)
 }
 
 /* Positions in the vocabulary of tests/fake/make_packs.py. */
-enum { QUERY = 10, COLON = 11, QUICK = 13, S = 20, A = 21, B = 22, PASSAGE = 30 };
+enum { QUERY = 10, COLON = 11, QUICK = 13, S = 20, A = 21, B, C, D, E, F, PRIVET, EAST, CAPITAL };
+enum { PASSAGE = 30, COMMA = 32 };
 
 typedef struct ids {
     size_t count;
@@ -45,6 +46,44 @@ static void expect_refused(const citadel_tokenize_options *options, citadel_stat
     citadel_tokens tokens = CITADEL_TOKENS_INIT;
     assert_fails(status, piece, citadel_tokenize(tiny, "a", 1, options, &tokens, &error));
 }
+
+/* What tokenizers 0.23.3 gives for the same tokenizer.json, its offsets turned into bytes. */
+typedef struct tokens_of {
+    const char *text, *pair, *prompt;
+    uint32_t flags, max_tokens;
+    size_t count;
+    int32_t ids[10];
+    citadel_span offsets[10];
+    int32_t type_ids[10];
+} tokens_of;
+
+static void expect_tokens(const tokens_of *t)
+{
+    int32_t ids[10], alone[10], type_ids[10];
+    citadel_span offsets[10];
+    citadel_tokenize_options options = CITADEL_TOKENIZE_OPTIONS_INIT;
+    citadel_tokens tokens = {sizeof tokens, ids, offsets, type_ids, 10, 0, 0, 0};
+    options.flags = t->flags;
+    options.max_tokens = t->max_tokens;
+    options.prompt = t->prompt;
+    options.pair = t->pair;
+    options.pair_length = t->pair ? CITADEL_NUL_TERMINATED : 0;
+    assert_ok(citadel_tokenize(tiny, t->text, CITADEL_NUL_TERMINATED, &options, &tokens, &error));
+    assert_int_equal(tokens.count, t->count);
+    assert_int_equal(tokens.truncated, t->max_tokens != 0);
+    assert_memory_equal(ids, t->ids, t->count * sizeof *ids);
+    assert_memory_equal(offsets, t->offsets, t->count * sizeof *offsets);
+    assert_memory_equal(type_ids, t->type_ids, t->count * sizeof *type_ids);
+
+    tokens = (citadel_tokens){sizeof tokens, alone, NULL, NULL, 10, 0, 0, 0};
+    assert_ok(citadel_tokenize(tiny, t->text, CITADEL_NUL_TERMINATED, &options, &tokens, &error));
+    assert_int_equal(tokens.count, t->count);
+    assert_memory_equal(alone, t->ids, t->count * sizeof *alone);
+}
+
+#define expect_all(cases)                                         \
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases)[0]; i++) \
+    expect_tokens(&(cases)[i])
 
 /* ---- Text --------------------------------------------------------------------------------- */
 
@@ -91,6 +130,202 @@ static void test_invalid_utf8_is_placed(void **state)
     /* A character that the length cuts through. */
     assert_fails(CITADEL_E_INVALID_UTF8, "byte 0",
                  citadel_tokenize(tiny, "\xE6\x9D\xB1", 2, NULL, &tokens, &error));
+}
+
+/* ---- Offsets and pairs -------------------------------------------------------------------- */
+
+static void test_offsets_are_bytes_of_the_text(void **state)
+{
+    (void)state;
+    static const tokens_of cases[] = {
+        {.text = "the QUICK foxs",
+         .count = 6,
+         .ids = {CLS, THE, QUICK, FOX, S, SEP},
+         .offsets = {{0, 0}, {0, 3}, {4, 9}, {10, 13}, {13, 14}, {0, 0}}},
+        {.text = "Th\xC3\xA9 fox",
+         .count = 4,
+         .ids = {CLS, THE, FOX, SEP},
+         .offsets = {{0, 0}, {0, 4}, {5, 8}, {0, 0}}},
+        {.text = "the\xCC\x81 fox",
+         .count = 4,
+         .ids = {CLS, THE, FOX, SEP},
+         .offsets = {{0, 0}, {0, 3}, {6, 9}, {0, 0}}},
+        {.text = "\xE6\x9D\xB1\xE4\xBA\xAC fox",
+         .count = 5,
+         .ids = {CLS, EAST, CAPITAL, FOX, SEP},
+         .offsets = {{0, 0}, {0, 3}, {3, 6}, {7, 10}, {0, 0}}},
+        {.text = "\xD0\xBF\xD1\x80\xD0\xB8\xD0\xB2\xD0\xB5\xD1\x82 \xF0\x9F\x98\x80, a",
+         .count = 6,
+         .ids = {CLS, PRIVET, UNK, COMMA, A, SEP},
+         .offsets = {{0, 0}, {0, 12}, {13, 17}, {17, 18}, {19, 20}, {0, 0}}},
+        {.text = "[SEP] a",
+         .count = 4,
+         .ids = {CLS, SEP, A, SEP},
+         .offsets = {{0, 0}, {0, 5}, {6, 7}, {0, 0}}},
+    };
+    expect_all(cases);
+}
+
+static void test_offsets_leave_out_the_prompt(void **state)
+{
+    (void)state;
+    static const tokens_of cases[] = {
+        {.text = "fox",
+         .prompt = "query: ",
+         .count = 5,
+         .ids = {CLS, QUERY, COLON, FOX, SEP},
+         .offsets = {{0, 0}, {0, 0}, {0, 0}, {0, 3}, {0, 0}}},
+        {.text = "x a",
+         .prompt = "fo",
+         .count = 4,
+         .ids = {CLS, FOX, A, SEP},
+         .offsets = {{0, 0}, {0, 1}, {2, 3}, {0, 0}}},
+    };
+    expect_all(cases);
+}
+
+static void test_truncation_on_either_side(void **state)
+{
+    (void)state;
+    static const tokens_of cases[] = {
+        {.text = "a b c d e f",
+         .max_tokens = 5,
+         .count = 5,
+         .ids = {CLS, A, B, C, SEP},
+         .offsets = {{0, 0}, {0, 1}, {2, 3}, {4, 5}, {0, 0}}},
+        {.text = "a b c d e f",
+         .max_tokens = 5,
+         .flags = CITADEL_TOKENIZE_TRUNCATE_LEFT,
+         .count = 5,
+         .ids = {CLS, D, E, F, SEP},
+         .offsets = {{0, 0}, {6, 7}, {8, 9}, {10, 11}, {0, 0}}},
+        {.text = "a b c d e f",
+         .max_tokens = 3,
+         .flags = CITADEL_TOKENIZE_TRUNCATE_LEFT | CITADEL_TOKENIZE_NO_SPECIALS,
+         .count = 3,
+         .ids = {D, E, F},
+         .offsets = {{6, 7}, {8, 9}, {10, 11}}},
+    };
+    expect_all(cases);
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    static const tokens_of cases[] = {
+        {.text = "a b",
+         .pair = "c foxs",
+         .count = 8,
+         .ids = {CLS, A, B, SEP, C, FOX, S, SEP},
+         .offsets = {{0, 0}, {0, 1}, {2, 3}, {0, 0}, {0, 1}, {2, 5}, {5, 6}, {0, 0}},
+         .type_ids = {0, 0, 0, 0, 1, 1, 1, 1}},
+        {.text = "",
+         .pair = "\xC3\xA9",
+         .count = 4,
+         .ids = {CLS, SEP, E, SEP},
+         .offsets = {{0, 0}, {0, 0}, {0, 2}, {0, 0}},
+         .type_ids = {0, 0, 1, 1}},
+        {.text = "a",
+         .pair = "",
+         .count = 4,
+         .ids = {CLS, A, SEP, SEP},
+         .offsets = {{0, 0}, {0, 1}, {0, 0}, {0, 0}},
+         .type_ids = {0, 0, 0, 1}},
+        {.text = "a b",
+         .pair = "c",
+         .flags = CITADEL_TOKENIZE_NO_SPECIALS,
+         .count = 3,
+         .ids = {A, B, C},
+         .offsets = {{0, 1}, {2, 3}, {0, 1}},
+         .type_ids = {0, 0, 1}},
+        {.text = "a b",
+         .pair = "c d e",
+         .prompt = "query: ",
+         .max_tokens = 8,
+         .count = 8,
+         .ids = {CLS, QUERY, COLON, A, SEP, C, D, SEP},
+         .offsets = {{0, 0}, {0, 0}, {0, 0}, {0, 1}, {0, 0}, {0, 1}, {2, 3}, {0, 0}},
+         .type_ids = {0, 0, 0, 0, 0, 1, 1, 1}},
+    };
+    expect_all(cases);
+}
+
+static void test_the_longer_of_a_pair_is_cut_first(void **state)
+{
+    (void)state;
+    static const tokens_of cases[] = {
+        {.text = "a b c d e",
+         .pair = "\xE6\x9D\xB1 fox",
+         .max_tokens = 7,
+         .count = 7,
+         .ids = {CLS, A, B, SEP, EAST, FOX, SEP},
+         .offsets = {{0, 0}, {0, 1}, {2, 3}, {0, 0}, {0, 3}, {4, 7}, {0, 0}},
+         .type_ids = {0, 0, 0, 0, 1, 1, 1}},
+        {.text = "a b c d e",
+         .pair = "\xE6\x9D\xB1 fox",
+         .max_tokens = 7,
+         .flags = CITADEL_TOKENIZE_TRUNCATE_LEFT,
+         .count = 7,
+         .ids = {CLS, D, E, SEP, EAST, FOX, SEP},
+         .offsets = {{0, 0}, {6, 7}, {8, 9}, {0, 0}, {0, 3}, {4, 7}, {0, 0}},
+         .type_ids = {0, 0, 0, 0, 1, 1, 1}},
+        {.text = "a b c d e",
+         .pair = "f e d c b a",
+         .max_tokens = 9,
+         .flags = CITADEL_TOKENIZE_TRUNCATE_LEFT,
+         .count = 9,
+         .ids = {CLS, C, D, E, SEP, C, B, A, SEP},
+         .offsets = {{0, 0}, {4, 5}, {6, 7}, {8, 9}, {0, 0}, {6, 7}, {8, 9}, {10, 11}, {0, 0}},
+         .type_ids = {0, 0, 0, 0, 0, 1, 1, 1, 1}},
+        {.text = "a b c d e",
+         .pair = "f e d c b a",
+         .max_tokens = 3,
+         .count = 3,
+         .ids = {CLS, SEP, SEP},
+         .type_ids = {0, 0, 1}},
+    };
+    expect_all(cases);
+}
+
+static void test_a_pair_is_checked_like_a_text(void **state)
+{
+    (void)state;
+    citadel_tokenize_options options = CITADEL_TOKENIZE_OPTIONS_INIT;
+    citadel_tokens tokens = CITADEL_TOKENS_INIT;
+    const size_t lengths[] = {1, CITADEL_NUL_TERMINATED};
+    for (size_t i = 0; i < 2; i++) {
+        options.pair_length = lengths[i];
+        expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "pair is NULL");
+    }
+    options.pair = "b\xFF";
+    options.pair_length = SIZE_MAX - 1;
+    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "pair: length is");
+    options.pair_length = (size_t)PTRDIFF_MAX + 1;
+    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "pair: length is");
+    options.pair_length = 2;
+    expect_refused(&options, CITADEL_E_INVALID_UTF8, "byte 1 of the pair");
+    options.pair_length = 1;
+    options.max_tokens = 2;
+    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "max_tokens is 2, expected 3");
+    options.max_tokens = 3;
+    assert_ok(citadel_tokenize(tiny, "a", 1, &options, &tokens, &error));
+    assert_int_equal(tokens.count, 3);
+}
+
+static void test_a_model_without_a_template_refuses_pairs(void **state)
+{
+    (void)state;
+    citadel_tokenize_options options = CITADEL_TOKENIZE_OPTIONS_INIT;
+    citadel_tokens tokens = CITADEL_TOKENS_INIT;
+    citadel_model *model = load(engine, "no-pairs");
+    options.pair = "b";
+    options.pair_length = 1;
+    assert_fails(CITADEL_E_UNSUPPORTED, "no template for pairs",
+                 citadel_tokenize(model, "a", 1, &options, &tokens, &error));
+    options.pair = NULL;
+    options.pair_length = 0;
+    assert_ok(citadel_tokenize(model, "a", 1, &options, &tokens, &error));
+    citadel_model_unload(model);
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
@@ -143,8 +378,10 @@ static void test_an_option_out_of_range_is_named(void **state)
 {
     (void)state;
     citadel_tokenize_options options = CITADEL_TOKENIZE_OPTIONS_INIT;
-    options.flags = 4;
-    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "unknown flags 0x4");
+    options.flags = 8 | CITADEL_TOKENIZE_TRUNCATE_LEFT;
+    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "unknown flags 0x8");
+    options.flags = CITADEL_TOKENIZE_NO_TRUNCATION | CITADEL_TOKENIZE_TRUNCATE_LEFT;
+    expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "TRUNCATE_LEFT together with");
     options.flags = CITADEL_TOKENIZE_NO_TRUNCATION;
     options.max_tokens = 5;
     expect_refused(&options, CITADEL_E_INVALID_ARGUMENT, "max_tokens is 5 together with");
@@ -206,6 +443,26 @@ static void test_structs_of_impossible_size_are_refused(void **state)
     assert_ok(citadel_tokenize(tiny, "a", 1, NULL, &large.known, &error));
     assert_int_equal(large.known.size, sizeof large);
     assert_int_equal(large.known.count, 3);
+    large.newer[3] = 1;
+    assert_fails(CITADEL_E_ABI, "citadel_tokens sets a field at byte",
+                 citadel_tokenize(tiny, "a", 1, NULL, &large.known, &error));
+    assert_int_equal(large.newer[3], 1);
+}
+
+static void test_options_of_a_newer_caller(void **state)
+{
+    (void)state;
+    struct {
+        citadel_tokenize_options known;
+        char newer[16];
+    } large = {.known = CITADEL_TOKENIZE_OPTIONS_INIT};
+    const ids pair = {5, {CLS, A, SEP, B, SEP}};
+    large.known.size = sizeof large;
+    large.known.pair = "b";
+    large.known.pair_length = 1;
+    expect_ids(tiny, "a", 1, &large.known, &pair);
+    large.newer[0] = 1;
+    expect_refused(&large.known, CITADEL_E_ABI, "citadel_tokenize_options sets a field at byte 48");
 }
 
 /* ---- Room --------------------------------------------------------------------------------- */
@@ -233,17 +490,53 @@ static void test_without_room_the_count_is_told(void **state)
     assert_int_equal(ids[3], SEP);
 }
 
+static void test_each_array_is_of_the_callers_choice(void **state)
+{
+    (void)state;
+    const citadel_span none = {77, 77}, offsets[4] = {{0, 0}, {0, 3}, {4, 7}, {0, 0}};
+    for (unsigned chosen = 1; chosen < 8; chosen++) {
+        int32_t ids[4] = {77, 77, 77, 77}, types[4] = {77, 77, 77, 77};
+        citadel_span spans[4] = {none, none, none, none};
+        citadel_tokens tokens = CITADEL_TOKENS_INIT;
+        tokens.ids = chosen & 1 ? ids : NULL;
+        tokens.offsets = chosen & 2 ? spans : NULL;
+        tokens.type_ids = chosen & 4 ? types : NULL;
+        tokens.capacity = 3;
+        assert_fails(CITADEL_E_CAPACITY, "room for 3 tokens, the text has 4",
+                     citadel_tokenize(tiny, "the fox", 7, NULL, &tokens, &error));
+        assert_int_equal(tokens.count, 4);
+        assert_true(ids[0] == 77 && types[0] == 77 && spans[0].end == 77);
+        tokens.capacity = 4;
+        assert_ok(citadel_tokenize(tiny, "the fox", 7, NULL, &tokens, &error));
+        assert_int_equal(ids[3], chosen & 1 ? SEP : 77);
+        assert_int_equal(types[3], chosen & 4 ? 0 : 77);
+        assert_int_equal(spans[2].end, chosen & 2 ? 7 : 77);
+        assert_ptr_equal(tokens.ids, chosen & 1 ? ids : NULL);
+        if (chosen & 2)
+            assert_memory_equal(spans, offsets, sizeof offsets);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids_are_those_of_the_vocabulary),
         cmocka_unit_test(test_arguments_are_checked),
         cmocka_unit_test(test_invalid_utf8_is_placed),
+        cmocka_unit_test(test_offsets_are_bytes_of_the_text),
+        cmocka_unit_test(test_offsets_leave_out_the_prompt),
+        cmocka_unit_test(test_truncation_on_either_side),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_the_longer_of_a_pair_is_cut_first),
+        cmocka_unit_test(test_a_pair_is_checked_like_a_text),
+        cmocka_unit_test(test_a_model_without_a_template_refuses_pairs),
         cmocka_unit_test(test_flags_leave_out_specials_and_the_limit),
         cmocka_unit_test(test_max_tokens_cuts),
         cmocka_unit_test(test_an_option_out_of_range_is_named),
         cmocka_unit_test(test_a_prompt_is_used_only_when_asked_for),
         cmocka_unit_test(test_structs_of_impossible_size_are_refused),
+        cmocka_unit_test(test_options_of_a_newer_caller),
+        cmocka_unit_test(test_each_array_is_of_the_callers_choice),
         cmocka_unit_test(test_without_room_the_count_is_told),
     };
     return cmocka_run_group_tests_name("tokenize", tests, set_up, tear_down);

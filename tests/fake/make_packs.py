@@ -89,7 +89,13 @@ def tokenizer() -> bytes:
             {"Sequence": {"id": "A", **piece}},
             {"SpecialToken": {"id": "[SEP]", **piece}},
         ],
-        "pair": [],
+        "pair": [
+            {"SpecialToken": {"id": "[CLS]", **piece}},
+            {"Sequence": {"id": "A", **piece}},
+            {"SpecialToken": {"id": "[SEP]", **piece}},
+            {"Sequence": {"id": "B", "type_id": 1}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+        ],
         "special_tokens": {
             "[CLS]": {"id": "[CLS]", "ids": [CLS], "tokens": ["[CLS]"]},
             "[SEP]": {"id": "[SEP]", "ids": [SEP], "tokens": ["[SEP]"]},
@@ -187,8 +193,13 @@ class Pack:
 def good_packs() -> dict[str, Pack]:
     no_prompts = Pack("no prompts")
     del no_prompts.manifest["prompts"], no_prompts.manifest["default_prompt"]
+    no_pairs = Pack("no pairs")
+    content = json.loads(no_pairs.files["tokenizer.json"])
+    content["post_processor"]["pair"] = []
+    no_pairs.files["tokenizer.json"] = json.dumps(content).encode()
     return {
         "no-prompts": no_prompts,
+        "no-pairs": no_pairs,
         "tiny": Pack("tiny"),
         "raw": Pack("raw", normalize=False),
         "padded": Pack("padded", layout="padded"),

@@ -14,6 +14,11 @@ static const char *const files[] = {
     SMALL_TOKENIZER(SMALL_ADDED_RAW SMALL_ADDED_NORMALIZED),
     SMALL_TOKENIZER_OF(SMALL_ADDED_RAW, "null", "{\"type\":\"BertPreTokenizer\"}",
                        SMALL_POST_PROCESSOR, SMALL_MODEL),
+    SMALL_TOKENIZER(SMALL_ADDED_ALONE),
+    SMALL_TOKENIZER_OF("", "{\"type\":\"NFKC\"}", SMALL_METASPACE, SMALL_POST_PROCESSOR, SMALL_BPE),
+    SMALL_TOKENIZER_OF("", "null", SMALL_BYTE_LEVEL, SMALL_POST_PROCESSOR, SMALL_BYTE_BPE),
+    SMALL_TOKENIZER_OF("", "{\"type\":\"NFD\"}", SMALL_METASPACE, SMALL_POST_PROCESSOR,
+                       SMALL_UNIGRAM),
 };
 enum { FILES = sizeof files / sizeof *files };
 
@@ -37,6 +42,14 @@ typedef struct result {
     ce_error error;
 } result;
 
+/* In the text, in order, and not through a character. */
+static void check_span(ce_span span, const char *text, size_t size)
+{
+    MUST(span.start <= span.end && span.end <= size);
+    MUST(span.start == size || ((unsigned char)text[span.start] & 0xC0) != 0x80);
+    MUST(span.end == size || ((unsigned char)text[span.end] & 0xC0) != 0x80);
+}
+
 static result encode(const ce_tokenizer *tokenizer, const char *text, size_t size,
                      ce_encode_options options)
 {
@@ -47,8 +60,11 @@ static result encode(const ce_tokenizer *tokenizer, const char *text, size_t siz
     r.count = encoding.count;
     r.truncated = encoding.truncated;
     r.ids = fuzz_copy(encoding.ids, r.count * sizeof *r.ids);
-    for (size_t i = 0; i < r.count; i++)
+    for (size_t i = 0; i < r.count; i++) {
         MUST(r.ids[i] >= 0 && (size_t)r.ids[i] < ce_tokenizer_vocab_size(tokenizer));
+        if (options.offsets && !options.pair && !options.prompt_length)
+            check_span(encoding.offsets[i], text, size);
+    }
     return r;
 }
 
@@ -108,6 +124,58 @@ static void check_without_specials(const ce_tokenizer *tokenizer, const char *te
     free(bare.ids);
 }
 
+/* Offsets change no id. A limit on the left keeps the end. */
+static void check_left(const ce_tokenizer *tokenizer, const char *text, size_t size, size_t limit,
+                       const result *whole)
+{
+    result cut =
+        encode(tokenizer, text, size,
+               (ce_encode_options){
+                   .max_tokens = limit, .no_specials = 1, .truncate_left = 1, .offsets = 1});
+    MUST(cut.status == whole->status);
+    if (cut.status == CE_OK) {
+        size_t body = whole->count - 2, expected = limit && limit < body ? limit : body;
+        MUST(cut.count == expected && cut.truncated == (expected < body));
+        MUST(memcmp(cut.ids, whole->ids + 1 + body - expected, expected * sizeof *cut.ids) == 0);
+    }
+    free(cut.ids);
+}
+
+/* Two texts have the tokens of each; cut, they have the beginnings or the ends of these. */
+static void check_pair(const ce_tokenizer *tokenizer, const char *text, size_t size, size_t cut,
+                       size_t limit, int left)
+{
+    const ce_encode_options bare = {.no_specials = 1};
+    char *second = fuzz_copy(text + cut, size - cut), *first = fuzz_copy(text, cut);
+    result a = encode(tokenizer, first, cut, bare), b = encode(tokenizer, second, size - cut, bare);
+    result both = encode(tokenizer, first, cut,
+                         (ce_encode_options){.no_specials = 1,
+                                             .max_tokens = limit,
+                                             .truncate_left = left,
+                                             .offsets = left,
+                                             .pair = second,
+                                             .pair_length = size - cut});
+    MUST((both.status == CE_OK) == (a.status == CE_OK && b.status == CE_OK));
+    if (both.status == CE_OK) {
+        size_t all = a.count + b.count, expected = limit && limit < all ? limit : all, of_a = 0;
+        MUST(both.count == expected && both.truncated == (expected < all));
+        const int32_t *a_end = a.ids + a.count, *b_end = b.ids + b.count;
+        for (; of_a <= expected; of_a++) {
+            size_t of_b = expected - of_a;
+            if (of_a <= a.count && of_b <= b.count &&
+                memcmp(both.ids, left ? a_end - of_a : a.ids, of_a * sizeof *a.ids) == 0 &&
+                memcmp(both.ids + of_a, left ? b_end - of_b : b.ids, of_b * sizeof *b.ids) == 0)
+                break;
+        }
+        MUST(of_a <= expected);
+    }
+    free(a.ids);
+    free(b.ids);
+    free(both.ids);
+    free(first);
+    free(second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!scratch)
@@ -124,9 +192,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST((whole.status == CE_OK) == (valid == size));
     MUST(whole.status == CE_OK || whole.status == CE_E_INVALID_UTF8);
     MUST(!whole.truncated);
-    check_prompt(tokenizer, text, size, size * (data[0] / (FILES * 16)) / 3, &whole);
+    check_prompt(tokenizer, text, size, size * (data[0] / (FILES * 16)) / 2, &whole);
     check_limit(tokenizer, text, size, limit, &whole);
     check_without_specials(tokenizer, text, size, &whole);
+    check_left(tokenizer, text, size, limit, &whole);
+    check_pair(tokenizer, text, size, size / 2, limit, size & 1);
     free(whole.ids);
     free(text);
     return 0;

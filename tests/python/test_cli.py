@@ -136,6 +136,10 @@ def test_version():
             ["tokenize", "--model", "m", "--no-truncation", "--max-tokens", "5"],
             ["--no-truncation and --max-tokens"],
         ),
+        (
+            ["tokenize", "--model", "m", "--no-truncation", "--truncate-left"],
+            ["--no-truncation and --truncate-left"],
+        ),
         (["similarity", "--model", "m"], ["QUERY"]),
         (["similarity", "--model", "m", "query", "text", "--input", "f"], ["--input"]),
         (["info"], ["MODEL"]),
@@ -649,7 +653,45 @@ def test_ids_are_those_of_hugging_face(model, info, tokenizer, specials, truncat
         tokenizer.no_truncation()
     for text, record in zip(WORDS, got, strict=True):
         encoding = tokenizer.encode(text, add_special_tokens=specials)
-        assert record == {"ids": encoding.ids, "truncated": bool(encoding.overflowing)}, text
+        assert record == {
+            "ids": encoding.ids,
+            "offsets": byte_offsets(encoding, text),
+            "truncated": bool(encoding.overflowing),
+        }
+
+
+def byte_offsets(encoding, *texts):
+    return [
+        [0, 0] if text is None else [len(texts[text][:end].encode()) for end in span]
+        for span, text in zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_pairs_are_those_of_hugging_face(model, tokenizer, left):
+    pairs = [("Größe, naïve", "日本語 text"), ("a", ""), ("", "b"), ("word " * 40, "other " * 9)]
+    objects = [json.dumps({"pair": pair, "text": text}) for text, pair in pairs]
+    options = ["--truncate-left"] if left else []
+    process = run("tokenize", "--model", model, "--max-tokens", "20", *options, stdin=lines(objects))
+    tokenizer.enable_truncation(20, direction="left" if left else "right")
+    for (text, pair), record in zip(pairs, records(process), strict=True):
+        encoding = tokenizer.encode(text, pair)
+        assert record == {
+            "ids": encoding.ids,
+            "offsets": byte_offsets(encoding, text, pair),
+            "type_ids": encoding.type_ids,
+            "truncated": bool(encoding.overflowing),
+        }
+
+
+def test_pairs_beside_single_texts(model):
+    process = run(
+        "tokenize", "--model", model, stdin='{"text":"a","pair":"b"}\n{"text":"a"}\n{"text":"a","pair":5}\n'
+    )
+    got = records(process)
+    assert process.returncode == 1 and b"line 3: " in process.stderr
+    assert ["type_ids" in record for record in got] == [True, False]
+    assert got[1:] == records(run("tokenize", "--model", model, "a"))
 
 
 def test_tokenize_options(model):
@@ -667,7 +709,7 @@ def test_tokenize_bad_text(model):
     process = run("tokenize", "--model", model, stdin=b"a\n\xff\nb\n")
     got = records(process)
     assert process.returncode == 1 and [list(record) for record in got] == [
-        ["ids", "truncated"], ["error", "status"], ["ids", "truncated"]
+        ["ids", "offsets", "truncated"], ["error", "status"], ["ids", "offsets", "truncated"]
     ]  # fmt: skip
 
 

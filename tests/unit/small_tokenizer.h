@@ -16,6 +16,16 @@
     ",{\"id\":56,\"content\":\"\xC3\x89mile\",\"single_word\":false,\"lstrip\":false," \
     "\"rstrip\":false,\"normalized\":true,\"special\":false}"
 
+/* Found in raw text; its parts are many tokens. */
+#define SMALL_ADDED_MARKS                                                                          \
+    ",{\"id\":57,\"content\":\"!!!!!!!!!!!!!!!!!!!!!!!!\",\"single_word\":false,\"lstrip\":false," \
+    "\"rstrip\":false,\"normalized\":false,\"special\":false}"
+
+/* Found in normalized text where it is no part of a word. */
+#define SMALL_ADDED_ALONE                                                      \
+    ",{\"id\":55,\"content\":\"foxes\",\"single_word\":true,\"lstrip\":false," \
+    "\"rstrip\":false,\"normalized\":true,\"special\":false}"
+
 #define SMALL_NORMALIZER                                                                \
     "{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\n" \
     " \"strip_accents\":null,\"lowercase\":true}"
@@ -44,6 +54,34 @@
 #define SMALL_MODEL                                                                           \
     "{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\n" \
     " \"max_input_chars_per_word\":20,\"vocab\":" SMALL_VOCAB "}"
+
+#define SMALL_TOKENS "\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"[MASK]\":4,"
+
+#define SMALL_BPE                                                                            \
+    "{\"type\":\"BPE\",\"unk_token\":\"[UNK]\",\"fuse_unk\":true,\"byte_fallback\":false,\n" \
+    " \"vocab\":{" SMALL_TOKENS                                                              \
+    "\"a\":5,\"b\":6,\"\xC3\xA9\":7,\"\xE6\x9D\xB1\":8,\"ab\":9,\"aba\":10,\n"               \
+    "  \"\xE2\x96\x81\":11,\"\xE2\x96\x81\x61\":12,\"!\":13,\"!!\":14},\n"                   \
+    " \"merges\":[\"a b\",\"ab a\",\"\xE2\x96\x81 a\",\"! !\"]}"
+
+/* Letters of bytes: C3 A9 is U+00C3 U+00A9, a blank is U+0120. */
+#define SMALL_BYTE_BPE                                                                            \
+    "{\"type\":\"BPE\",\"vocab\":{" SMALL_TOKENS "\"a\":5,\"b\":6,\"\xC3\x83\":7,\"\xC2\xA9\":8," \
+    "\"\xC4\xA0\":9,\n  \"ab\":10,\"\xC4\xA0\x61\":11,\"\xC3\x83\xC2\xA9\":12,\"!\":13},\n"       \
+    " \"merges\":[\"a b\",\"\xC4\xA0 a\",\"\xC3\x83 \xC2\xA9\"]}"
+
+#define SMALL_UNIGRAM                                                                                 \
+    "{\"type\":\"Unigram\",\"unk_id\":1,\"byte_fallback\":false,\n"                                   \
+    " \"vocab\":[[\"[PAD]\",0],[\"[UNK]\",0],[\"[CLS]\",0],[\"[SEP]\",0],[\"[MASK]\",0],\n"           \
+    "  [\"a\",-3],[\"b\",-3.5],[\"\xC3\xA9\",-4],[\"\xE6\x9D\xB1\",-5],[\"ab\",-4],[\"aba\",-5.5],\n" \
+    "  [\"\xE2\x96\x81\",-2],[\"\xE2\x96\x81\x61\",-2.5],[\"!\",-6],[\"!!!\",-7]]}"
+
+#define SMALL_METASPACE                                                                       \
+    "{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\",\"prepend_scheme\":\"always\"," \
+    "\"split\":true}"
+
+#define SMALL_BYTE_LEVEL \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
 
 #define SMALL_TOKENIZER_OF(ADDED, NORMALIZER, PRE_TOKENIZER, POST_PROCESSOR, MODEL)                                                        \
     "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n\"added_tokens\":[" SMALL_SPECIAL(0, "[PAD]", "false") "," SMALL_SPECIAL( \

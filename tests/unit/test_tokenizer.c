@@ -218,6 +218,24 @@ static void test_truncation_keeps_the_beginning(void **state)
     }
 }
 
+/* The only token of its kind, so that its first byte is searched for: what begins before the end of what can be searched,
+ * and stands in a word, ends behind it. */
+static void test_an_added_token_in_a_word_across_windows(void **state)
+{
+    (void)state;
+    ce_tokenizer *alone = create(SMALL_TOKENIZER(SMALL_ADDED_ALONE));
+    for (size_t at = 990; at < 1024; at++) {
+        char *text = malloc(2048);
+        memset(text, 'a', 2048);
+        for (size_t i = 10; i < at; i += 20)
+            text[i] = ' ';
+        memcpy(text + at, "foxes", 5);
+        assert_true(encode(alone, text, 2048, (ce_encode_options){0}).count > 10);
+        free(text);
+    }
+    ce_tokenizer_destroy(alone);
+}
+
 static void test_limit_below_the_specials_is_refused(void **state)
 {
     (void)state;
@@ -295,6 +313,58 @@ static void test_nothing_is_read_far_behind_the_limit(void **state)
     ce_encoding e = encode(plain, text, sizeof text, (ce_encode_options){.max_tokens = 10});
     assert_int_equal(e.count, 10);
     assert_true(e.truncated);
+}
+
+static void expect_same(const ce_tokenizer *tokenizer, const char *text, size_t size, size_t prompt)
+{
+    ce_encode_options options = {.max_tokens = 4};
+    ce_encoding whole = encode(tokenizer, text, size, options);
+    const int32_t ids[2] = {whole.ids[1], whole.ids[2]};
+    assert_true(whole.count == 4 && whole.truncated);
+    options.prompt = text;
+    options.prompt_length = prompt;
+    ce_encoding split = encode(tokenizer, text + prompt, size - prompt, options);
+    assert_true(split.count == 4 && split.truncated);
+    assert_memory_equal(split.ids + 1, ids, sizeof ids);
+}
+
+/* A word or an added token that is one token, and many tokens where it is cut, lies round the end of the part of the
+ * text that is joined to the prompt first, and of a window there. */
+static void test_a_limit_behind_a_prompt_cuts_where_it_does_without(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"foxesesz a a a", "<raw>",
+                                         "!!!!!!!!!!!!!!!!!!!!!!!! a a a"};
+    static char text[12000];
+    ce_tokenizer *marked =
+        create(SMALL_TOKENIZER(SMALL_ADDED_RAW SMALL_ADDED_NORMALIZED SMALL_ADDED_MARKS));
+    for (size_t prompt = 984; prompt < 1004; prompt++)
+        for (size_t i = 0; i < 3; i++)
+            for (size_t at = prompt + 4100; at < prompt + 4150; at++) {
+                memset(text, ' ', sizeof text);
+                memcpy(text + at, pieces[i], strlen(pieces[i]));
+                memcpy(text + sizeof text - 6, " a a a", 6);
+                expect_same(marked, text, sizeof text, prompt);
+            }
+    ce_tokenizer_destroy(marked);
+}
+
+static void test_a_long_text_behind_a_prompt_is_not_copied(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    ce_tokenizer_scratch *shared = scratch;
+    char *text = malloc(SIZE);
+    memset(text, '!', SIZE);
+    assert_int_equal(ce_tokenizer_scratch_create(&scratch, &error), CE_OK);
+    ce_encoding e =
+        encode(plain, text, SIZE,
+               (ce_encode_options){.max_tokens = 512, .prompt = "fox", .prompt_length = 3});
+    assert_int_equal(e.count, 512);
+    assert_true(ce_tokenizer_scratch_bytes(scratch) < 1 << 20);
+    ce_tokenizer_scratch_destroy(scratch);
+    scratch = shared;
+    free(text);
 }
 
 /* ---- Bad files ---------------------------------------------------------------------------- */
@@ -377,10 +447,13 @@ int main(void)
         cmocka_unit_test(test_specials_can_be_left_out),
         cmocka_unit_test(test_long_texts_are_the_sum_of_their_words),
         cmocka_unit_test(test_truncation_keeps_the_beginning),
+        cmocka_unit_test(test_an_added_token_in_a_word_across_windows),
         cmocka_unit_test(test_limit_below_the_specials_is_refused),
         cmocka_unit_test(test_prompt_and_text_are_one_string),
         cmocka_unit_test(test_invalid_utf8_is_named_by_its_place),
         cmocka_unit_test(test_nothing_is_read_far_behind_the_limit),
+        cmocka_unit_test(test_a_limit_behind_a_prompt_cuts_where_it_does_without),
+        cmocka_unit_test(test_a_long_text_behind_a_prompt_is_not_copied),
         cmocka_unit_test(test_components_that_are_not_implemented_are_refused_by_name),
         cmocka_unit_test(test_malformed_files_are_refused_with_the_reason),
         cmocka_unit_test(test_every_prefix_of_a_file_is_refused),
