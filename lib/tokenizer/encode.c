@@ -19,12 +19,10 @@ struct ce_tokenizer_scratch {
     ce_tokens result;
     int32_t *type_ids;
     size_t type_capacity;
-    ce_text joined; /* prompt and text */
-    ce_text source; /* a part of the text with its origins */
-    ce_text
-        normalized; /* from the last added token on, where they are looked for in normalized text */
-    ce_text
-        piece; /* what the first pre-tokenizer is to split, from the word that is still open on */
+    ce_text joined;     /* prompt and text */
+    ce_text source;     /* a part of the text with its origins */
+    ce_text normalized; /* where added tokens are looked for in it: from the last one on */
+    ce_text piece;      /* what is to be split, from the word that is still open on */
     ce_text levels[CE_PRE_TOKENIZERS_MOST];
     ce_normalizing normalizing;
     ce_bpe_work bpe;
@@ -45,12 +43,17 @@ typedef struct encoder {
     /* The piece between two added tokens. */
     int starts;                  /* it is where the text begins */
     uint32_t begun, entry_begun; /* of ce_part */
-    size_t normalized_from,
-        normalized_floor; /* in `normalized`: where the search goes on, what is done with */
-    int word_before;
-    size_t read; /* where the last window ended */
-    size_t bad;  /* where invalid UTF-8 was found */
+    size_t normalized_from;      /* in `normalized`: where the search for added tokens goes on */
+    size_t normalized_floor;     /* and what is done with */
+    int word_before;             /* a character of a word was dropped from there last */
+    size_t read;                 /* where the last window ended */
+    size_t bad;                  /* where invalid UTF-8 was found */
 } encoder;
+
+static int is_continuation(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
 
 /* ---- Tokens ------------------------------------------------------------------------------- */
 
@@ -348,7 +351,7 @@ static int search_normalized(encoder *e, int last)
                            e->normalized_from, to, e->normalized_floor, e->word_before, &found)) {
             if (!last && added->normalized.any_lstrip)
                 to = ce_added_white_at_end(normalized->data, e->normalized_floor, to);
-            while (to < normalized->size && ((unsigned char)normalized->data[to] & 0xC0) == 0x80)
+            while (to < normalized->size && is_continuation(normalized->data[to]))
                 to--;
             if (!last && to <= e->normalized_floor)
                 return CE_OK;
@@ -463,14 +466,9 @@ static size_t pending(const encoder *e, size_t at, size_t end)
 static size_t window_end(const encoder *e, size_t at, size_t window)
 {
     size_t end = e->size - at > window ? at + window : e->size;
-    while (end < e->size && ((unsigned char)e->text[end] & 0xC0) == 0x80 && end - at < window + 4)
+    while (end < e->size && is_continuation(e->text[end]) && end - at < window + 4)
         end++;
     return end;
-}
-
-static int is_continuation(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
 /* Behind what is well-formed from `at` on. */
@@ -699,11 +697,10 @@ static int is_cut_early(const encoder *e)
 
 /* Most of a long text lies behind the limit: a first part is joined to the prompt, then twice as much for as long as it
  * shows that this is not all. */
-static int encode_behind_prompt(encoder *e, const ce_encode_options *options, int to_the_end)
+static int encode_behind_prompt(encoder *e, const ce_encode_options *options)
 {
     const encoder fresh = *e;
-    size_t limit = options->max_tokens;
-    size_t part = to_the_end || limit > e->size / 8 ? e->size : 8 * limit + 4 * WINDOW;
+    size_t part = e->limit > e->size / 8 ? e->size : 8 * e->limit + 4 * WINDOW;
     for (;; part *= 2) {
         *e = fresh;
         if (part < fresh.size)
@@ -733,6 +730,37 @@ static void cut_pair(const ce_encode_options *options, size_t budget, kept texts
     cut_text(options, counts[1], &texts[1]);
 }
 
+/* Tokens of both texts; the encoders say where each one's text lies. */
+static int encode_texts(encoder *text, encoder *pair, const ce_encode_options *options,
+                        kept texts[2], ce_error *error)
+{
+    ce_tokens *tokens = &text->scratch->tokens;
+    size_t prompt = options->prompt_length;
+    int status = prompt > 0 ? encode_behind_prompt(text, options) : encode_text(text);
+    if (status == CE_E_INVALID_UTF8)
+        return invalid_utf8(text, prompt, "", error);
+    texts[0] = (kept){0, tokens->count};
+    texts[1] = (kept){tokens->count, 0};
+    if (status == CE_OK && options->pair) {
+        pair->first = tokens->count;
+        status = encode_text(pair);
+        if (status == CE_E_INVALID_UTF8)
+            return invalid_utf8(pair, 0, " of the pair", error);
+        texts[1].count = tokens->count - texts[1].first;
+    }
+    return status == CE_OK ? CE_OK
+                           : ce_fail(error, status, "no memory to tokenize a text of %zu bytes",
+                                     text->size - prompt);
+}
+
+static void trim(const encoder *e, const kept *text)
+{
+    const ce_tokenizer_scratch *scratch = e->scratch;
+    if (e->trimmed)
+        ce_post_trim(&e->tokenizer->post, e->text, e->size, scratch->tokens.spans + text->first,
+                     scratch->blanks + text->first, text->count);
+}
+
 int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scratch,
                         const char *text, size_t length, const ce_encode_options *options,
                         ce_encoding *out, ce_error *error)
@@ -740,58 +768,43 @@ int ce_tokenizer_encode(const ce_tokenizer *tokenizer, ce_tokenizer_scratch *scr
     const ce_post *post = &tokenizer->post;
     const ce_template *template = options->pair ? &post->pair : &post->single;
     size_t specials = options->no_specials ? 0 : template->specials;
-    size_t limit = options->max_tokens, budget = limit ? limit - specials : SIZE_MAX;
+    size_t limit = options->max_tokens, budget = limit ? limit - specials : UNLIMITED;
     if (template->count == 0)
         return ce_fail(error, CE_E_UNSUPPORTED,
                        "the tokenizer's post_processor has no template for pairs");
     if (limit && limit < specials)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
                        "max_tokens is %zu, below the %zu special tokens", limit, specials);
-    /* Which of two texts is the longer one must be known. */
-    int to_the_end = !limit || options->truncate_left || options->pair;
-    encoder e = {.tokenizer = tokenizer,
-                 .scratch = scratch,
-                 .text = text,
-                 .size = length,
-                 .limit = to_the_end ? UNLIMITED : budget,
-                 .tracked = options->offsets || tokenizer->needs_origins,
-                 .trimmed = options->offsets && post->trim_offsets};
-    begin(tokenizer, scratch, e.tracked);
-    int status = options->prompt_length > 0 ? encode_behind_prompt(&e, options, to_the_end)
-                                            : encode_text(&e);
-    if (status == CE_E_INVALID_UTF8)
-        return invalid_utf8(&e, options->prompt_length, "", error);
-    kept texts[2] = {{0, scratch->tokens.count}, {scratch->tokens.count, 0}};
-    const encoder of_text = e;
-    if (status == CE_OK && options->pair) {
-        e.text = options->pair;
-        e.size = options->pair_length;
-        e.first = texts[1].first;
-        e.stopped = 0;
-        status = encode_text(&e);
-        if (status == CE_E_INVALID_UTF8)
-            return invalid_utf8(&e, 0, " of the pair", error);
-        texts[1].count = scratch->tokens.count - texts[1].first;
-    }
+    /* Of a pair, which one is longer must be known. */
+    int to_the_end = options->truncate_left || options->pair;
+    encoder first = {.tokenizer = tokenizer,
+                     .scratch = scratch,
+                     .text = text,
+                     .size = length,
+                     .limit = to_the_end ? UNLIMITED : budget,
+                     .tracked = options->offsets || tokenizer->needs_origins,
+                     .trimmed = options->offsets && post->trim_offsets};
+    encoder second = first;
+    second.text = options->pair;
+    second.size = options->pair_length;
+    begin(tokenizer, scratch, first.tracked);
+    kept texts[2];
+    int status = encode_texts(&first, &second, options, texts, error);
+    if (status != CE_OK)
+        return status;
     size_t found = texts[0].count + texts[1].count;
-    if (limit && options->pair)
+    if (options->pair)
         cut_pair(options, budget, texts);
     else
         cut_text(options, budget, &texts[0]);
-    if (status == CE_OK && e.trimmed) {
-        ce_post_trim(post, of_text.text, of_text.size, scratch->tokens.spans + texts[0].first,
-                     scratch->blanks + texts[0].first, texts[0].count);
-        ce_post_trim(post, e.text, e.size, scratch->tokens.spans + texts[1].first,
-                     scratch->blanks + texts[1].first, texts[1].count);
-    }
-    if (status == CE_OK && options->offsets)
+    trim(&first, &texts[0]);
+    trim(&second, &texts[1]);
+    if (options->offsets)
         leave_out_prompt(scratch->tokens.spans, texts[0].first + texts[0].count,
                          options->prompt_length);
     scratch->result.tracked = options->offsets;
-    if (status == CE_OK)
-        status = fill_in(scratch, template, !options->no_specials, options->pair != NULL, texts);
-    if (status != CE_OK)
-        return ce_fail(error, status, "no memory to tokenize a text of %zu bytes", length);
+    if (fill_in(scratch, template, !options->no_specials, options->pair != NULL, texts) != CE_OK)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for %zu tokens", found);
     *out = (ce_encoding){.ids = scratch->result.ids,
                          .type_ids = options->pair ? scratch->type_ids : NULL,
                          .offsets = options->offsets ? scratch->result.spans : NULL,
