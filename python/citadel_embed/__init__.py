@@ -27,6 +27,7 @@ from ctypes import (
     c_void_p,
 )
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
 
@@ -401,6 +402,51 @@ class Model:
             error,
         )
         return vectors, results, status, error
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: Literal[False] = ...,
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> list[int]: ...
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: Literal[True],
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> Tokens: ...
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: bool,
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> list[int] | Tokens: ...
 
     def tokenize(
         self,
