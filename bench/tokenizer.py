@@ -164,7 +164,9 @@ def main() -> None:
     for found in report["loads"]:
         show_load(found)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")
+        file = Path(arguments.json)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

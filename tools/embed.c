@@ -28,7 +28,8 @@ static bool text_failed(job *j, const chunk *texts, size_t i)
         explain_failure(&j->session, texts->texts[i], texts->lengths[i], status, &error);
     if (j->settings->format == FORMAT_JSON)
         return failures_write(&j->failures, &j->out, place, status, why);
-    report_error("%s: %s", place, why);
+    if (sink_flush(&j->out)) /* lest the line appear in the middle of a row */
+        report_error("%s: %s", place, why);
     return false;
 }
 

@@ -27,6 +27,7 @@ from ctypes import (
     c_void_p,
 )
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
 
@@ -231,6 +232,19 @@ def _text_bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> int:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+    return choices.index(value)
+
+
+def _uint32(name: str, value: int) -> int:
+    """ctypes would cut a number that does not fit to one that means something else."""
+    if not 0 <= value < 1 << 32:
+        raise ValueError(f"{name} is {value}, expected 0 to {(1 << 32) - 1}")
+    return value
+
+
 @dataclass(frozen=True)
 class TextResult:
     """What became of one text: tokens computed, and whether and by which limit it was cut."""
@@ -276,11 +290,11 @@ class Engine:
         self._handle = c_void_p()
         options = _EngineOptions(
             size=ctypes.sizeof(_EngineOptions),
-            threads=threads,
+            threads=_uint32("threads", threads),
             model_path=_utf8(model_path),
             torch_backend=_utf8(torch_backend),
-            cache_models=cache_models,
-            batch_tokens=batch_tokens,
+            cache_models=_uint32("cache_models", cache_models),
+            batch_tokens=_uint32("batch_tokens", batch_tokens),
             log_level=log_level,
         )
         error = _new_error()
@@ -324,7 +338,7 @@ class Model:
         self._handle = c_void_p()
         options = _LoadOptions(
             size=ctypes.sizeof(_LoadOptions),
-            precision=PRECISIONS.index(precision),
+            precision=_choice("precision", precision, PRECISIONS),
             require_id=_utf8(require_id),
         )
         error = _new_error()
@@ -380,10 +394,10 @@ class Model:
         lengths = (c_size_t * count)(*map(len, encoded))
         options = _EmbedOptions(
             size=ctypes.sizeof(_EmbedOptions),
-            precision=PRECISIONS.index(precision),
-            normalize=NORMALIZE.index(normalize),
-            truncate_dim=truncate_dim,
-            max_tokens=max_tokens,
+            precision=_choice("precision", precision, PRECISIONS),
+            normalize=_choice("normalize", normalize, NORMALIZE),
+            truncate_dim=_uint32("truncate_dim", truncate_dim),
+            max_tokens=_uint32("max_tokens", max_tokens),
             prompt_name=_utf8(prompt_name),
             prompt=_utf8(prompt),
         )
@@ -401,6 +415,51 @@ class Model:
             error,
         )
         return vectors, results, status, error
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: Literal[False] = ...,
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> list[int]: ...
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: Literal[True],
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> Tokens: ...
+
+    @overload
+    def tokenize(
+        self,
+        text: str | bytes,
+        *,
+        offsets: bool,
+        pair: str | bytes | None = ...,
+        specials: bool = ...,
+        truncation: bool = ...,
+        truncate_left: bool = ...,
+        max_tokens: int = ...,
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+    ) -> list[int] | Tokens: ...
 
     def tokenize(
         self,
@@ -424,7 +483,7 @@ class Model:
         options = _TokenizeOptions(
             size=ctypes.sizeof(_TokenizeOptions),
             flags=(not specials) | (not truncation) << 1 | truncate_left << 2,
-            max_tokens=max_tokens,
+            max_tokens=_uint32("max_tokens", max_tokens),
             prompt_name=_utf8(prompt_name),
             prompt=_utf8(prompt),
             pair=second,

@@ -6,17 +6,21 @@ The classic layout of published models: ``config.json``, ``model.safetensors`` a
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import sentencepiece
 import tokenizers
 import torch
 import transformers
 from sentence_transformers.models import Dense, LayerNorm, Normalize, Pooling
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
+import spm_model
 from citadel_embed.export.texts import SENTENCES
 
 HIDDEN = 32
@@ -60,6 +64,58 @@ def byte_level() -> tokenizers.Tokenizer:
     return tokenizer
 
 
+def sentencepiece_model(**options) -> spm_model.SpmModel:
+    """Trained on the few sentences that the exporter compares."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES),
+        model_writer=model,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **options,
+    )
+    return spm_model.read(model.getvalue())
+
+
+def unigram() -> tokenizers.Tokenizer:
+    """Unigram, as XLM-R has it."""
+    trained = sentencepiece_model(model_type="unigram", vocab_size=400, character_coverage=0.98)
+    pieces = [(text, score) for text, score, kind in trained.pieces if kind == spm_model.NORMAL]
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = [(token, 0.0) for token in specials] + pieces
+    tokenizer = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
+    charsmap = normalizers.Precompiled(base64.b64decode(trained.charsmap))
+    spaces = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
+    tokenizer.normalizer = normalizers.Sequence([charsmap, spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(specials)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def llama_bpe() -> tokenizers.Tokenizer:
+    """BPE that falls back to bytes, as Llama 2 has it."""
+    trained = sentencepiece_model(
+        model_type="bpe",
+        vocab_size=520,
+        character_coverage=0.98,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        control_symbols=["<pad>", "<mask>"],
+    )
+    vocabulary = {text: i for i, (text, _, _) in enumerate(trained.pieces)}
+    merges = [tuple(merge) for merge in spm_model.merges(trained)]
+    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>", "<pad>", "<mask>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return tokenizer
+
+
 # ---- Transformers ----------------------------------------------------------------------------
 
 _SHAPE = {
@@ -91,6 +147,10 @@ def distilbert() -> transformers.PretrainedConfig:
 
 def roberta(**changes) -> transformers.PretrainedConfig:
     return transformers.RobertaConfig(**{**_SHAPE, "type_vocab_size": 1, **changes})
+
+
+def xlm_roberta() -> transformers.PretrainedConfig:
+    return transformers.XLMRobertaConfig(**{**_SHAPE, "type_vocab_size": 1, "pad_token_id": 1})
 
 
 def t5() -> transformers.PretrainedConfig:
@@ -369,11 +429,19 @@ ZOO: dict[str, Animal] = {
         lambda folder: write(folder, roberta(pad_token_id=1), pooling("cls"), tokenizer=byte_level()),
         _plain(pooling="cls", architecture="RobertaModel"),
     ),
+    "XLM-R, Unigram": Animal(
+        lambda folder: write(folder, xlm_roberta(), pooling(), Normalize(), tokenizer=unigram()),
+        _plain(normalize=True, architecture="XLMRobertaModel"),
+    ),
     "MPNet": _encoder(mpnet(), layout="padded"),
     "T5": _encoder(t5(), layout="padded", architecture="T5EncoderModel"),
     "DeBERTa": _encoder(deberta(), layout="padded"),
     "ModernBERT": _encoder(modernbert()),
     "Llama": _decoder(llama()),
+    "Llama, its own BPE": Animal(
+        lambda folder: write(folder, llama(), pooling("lasttoken"), Normalize(), tokenizer=llama_bpe()),
+        _plain(pooling="lasttoken", normalize=True, architecture="LlamaModel"),
+    ),
     "Llama, one head of keys": _decoder(llama(num_key_value_heads=1), "mean"),
     "Qwen3": _decoder(qwen3()),
     "Mistral": _decoder(mistral(), "weightedmean"),

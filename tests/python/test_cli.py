@@ -405,6 +405,16 @@ def test_bad_text_ends_npy_and_text(model, format, tmp_path):
     assert process.stderr.count(b"\n") == 1
 
 
+def test_error_stands_behind_the_rows_before_it(model):
+    arguments = ["embed", "--model", model, "--format", "text", "--threads", "1"]
+    streams = dict.fromkeys(["stdin", "stdout"], subprocess.PIPE)
+    process = start(*arguments, **streams, stderr=subprocess.STDOUT)
+    shown, _ = process.communicate(b"good\n\xff\n", timeout=300)
+    row, message = shown.splitlines()
+    assert process.returncode == 1 and len(row.split()) > 1
+    assert message.startswith(b"citadel-embed: standard input, line 2: ")
+
+
 def test_bad_text_has_its_place_in_json(model):
     process = run("embed", "--model", model, stdin=b"good\nbad \xff\n\xc3\nalso good\n")
     got = records(process)

@@ -153,16 +153,6 @@ def test_golden_texts_have_all_lengths(packs):
     assert lengths[0] == 3 and lengths[-1] == MAX_TOKENS
 
 
-def loaded(engine, name: str, folder: Path):
-    """The model in the C library, which may lack the tokenizer of these."""
-    try:
-        return engine.load(folder)
-    except citadel_embed.CitadelError as error:
-        assert name in ("do_lower_case", "RoBERTa, byte-level BPE")
-        assert error.status == "CITADEL_E_UNSUPPORTED" and "tokenizer.json: " in str(error)
-        pytest.skip(f"the library: {error}")
-
-
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest, as a share of the longest number where that is above 1: vectors need not be normalised."""
     scale = np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
@@ -171,7 +161,7 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_library_gives_the_vectors_of_sentence_transformers(engine, sources, packs, name):
-    with loaded(engine, name, packs[name]) as model:
+    with engine.load(packs[name]) as model:
         info = model.info()
         assert {key: info[key] for key in ZOO[name].info} == ZOO[name].info
         reference = SentenceTransformer(

@@ -124,3 +124,24 @@ def test_chunks(model):
 def test_refusals(model, options, reason):
     with pytest.raises(citadel_embed.CitadelError, match=reason):
         model.tokenize("a", **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "reason"),
+    [
+        ("tokenize", {"max_tokens": 2**32}, "max_tokens is 4294967296, expected 0 to 4294967295"),
+        ("tokenize", {"max_tokens": -1}, "max_tokens is -1, expected 0 to 4294967295"),
+        ("embed", {"max_tokens": 2**32}, "max_tokens is 4294967296, expected"),
+        ("embed", {"truncate_dim": -1}, "truncate_dim is -1, expected"),
+        ("embed", {"normalize": "yes"}, "normalize is 'yes', expected one of model, always, never"),
+    ],
+)
+def test_values_that_c_cannot_take(model, call, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        getattr(model, call)(["a"] if call == "embed" else "a", **options)
+
+
+def test_engine_options_that_c_cannot_take():
+    for name in ("threads", "cache_models", "batch_tokens"):
+        with pytest.raises(ValueError, match=f"{name} is -1, expected 0 to"):
+            citadel_embed.Engine(**{name: -1})
