@@ -470,10 +470,10 @@ typedef struct citadel_tokens {
  *              two apart (RoBERTa).
  *
  * A prompt is put in front of the text, never of the pair. Texts longer than the limit are cut on
- * the right, and what lies behind is not read, or with TRUNCATE_LEFT on the left; special tokens
- * stay. Of a pair, all of which is read, the longer text is cut first, both once they are equally
- * long, as Hugging Face's longest_first does. `max_tokens` must have room for the special tokens,
- * and with a pair for those of a pair.
+ * the right, and what lies behind is not read; with TRUNCATE_LEFT on the left, and all is read.
+ * Special tokens stay. Of a pair the longer text is cut first, both once they are equally long, as
+ * Hugging Face's longest_first does. `max_tokens` must have room for the special tokens, and with a
+ * pair for those of a pair.
  *
  * To cut a long text into chunks, ask for its offsets with NO_TRUNCATION | NO_SPECIALS and cut at
  * offsets[i].start of every n-th token, with n some tokens below max_tokens less the special tokens,

@@ -19,5 +19,5 @@ const char *citadel_version(void)
 const char *citadel_build_info(void)
 {
     return "citadel_embed " VERSION " (" CE_BUILD_REVISION "), compiler " __VERSION__
-           ", backends: torch, models in " CE_DEFAULT_MODEL_PATH;
+           ", backends: " CE_BACKENDS ", models in " CE_DEFAULT_MODEL_PATH;
 }
