@@ -5,9 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* Longer contents would make the search for added tokens slow on purpose. */
-enum { CONTENT_MOST = 4096 };
-
 /* ---- Helpers ------------------------------------------------------------------------------ */
 
 void ce_load_no_memory(ce_loader *l)
@@ -47,6 +44,13 @@ char *ce_load_copy(ce_loader *l, ce_json_text text)
     if (!made)
         ce_load_no_memory(l);
     return made;
+}
+
+char *ce_load_name(ce_loader *l, ce_json_text text)
+{
+    if (text.size > 0 && memchr(text.data, 0, text.size))
+        ce_json_stop(&l->json, CE_E_UNSUPPORTED, "a NUL in a name is not supported");
+    return ce_load_copy(l, text);
 }
 
 size_t ce_load_store(ce_loader *l, ce_json_text text)
@@ -94,7 +98,7 @@ static void read_added_token(ce_loader *l)
             token.id = ce_load_id(l);
         } else if (ce_json_is(key, "content")) {
             ce_json_text content = ce_json_string(&l->json);
-            if (content.size > CONTENT_MOST)
+            if (content.size > CE_CONTENT_MOST)
                 ce_load_unsupported(l, "an added token of more than 4096 bytes,", content);
             ce_free(token.content);
             token.content = ce_load_copy(l, content);
@@ -352,6 +356,43 @@ static void count_vocab(ce_loader *l)
     t->vocab_size = (size_t)(highest + 1);
 }
 
+/* How many times as long a text may become. Normalizers multiply what those before them made of it, so a few of them could
+ * be made to fill the memory. */
+enum { GROWTH_MOST = 4096 };
+
+static size_t growth_of(const ce_normalizer *n)
+{
+    if (n->kind == CE_NORMALIZE_PRECOMPILED)
+        return ce_charsmap_growth(n->charsmap);
+    if (n->kind == CE_NORMALIZE_REPLACE)
+        return n->content_size <= n->pattern_size ? 1 : (n->content_size - 1) / n->pattern_size + 1;
+    return n->content_size + 1;
+}
+
+static int check_growth(const ce_normalizer *normalizers, size_t count, size_t *growth,
+                        ce_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t more = growth_of(&normalizers[i]);
+        if (more > GROWTH_MOST / *growth)
+            return ce_fail(error, CE_E_UNSUPPORTED,
+                           "normalizer: a text %zu times as long is not supported, at most %d",
+                           *growth * more, GROWTH_MOST);
+        *growth *= more;
+    }
+    return CE_OK;
+}
+
+static int check_all_growth(const ce_tokenizer *t, ce_error *error)
+{
+    size_t growth = 1;
+    int status = check_growth(t->normalizers, t->normalizer_count, &growth, error);
+    for (size_t i = 0; i < t->pre_tokenizer_count && status == CE_OK; i++)
+        status = check_growth(t->pre_tokenizers[i].entries, t->pre_tokenizers[i].entry_count,
+                              &growth, error);
+    return status;
+}
+
 /* ---- Whole -------------------------------------------------------------------------------- */
 
 static void read_version(ce_loader *l)
@@ -412,7 +453,9 @@ static void free_loader(ce_loader *l)
 
 static int compile(ce_loader *l, ce_error *error)
 {
-    int status = ce_load_compile_model(l, error);
+    int status = check_all_growth(l->tokenizer, error);
+    if (status == CE_OK)
+        status = ce_load_compile_model(l, error);
     if (status == CE_OK)
         status = compile_added(l, error);
     if (status == CE_OK)
