@@ -304,7 +304,7 @@ int ce_bpe_add_beginning(const ce_bpe *model, ce_bpe_work *work, const char *wor
     if (status != CE_OK)
         return status;
     /* The last spans must lie where the text does: none has been left out. */
-    if (trial->spans[trial->count - 1].end != size)
+    if (trial->count == 0 || trial->spans[trial->count - 1].end != size)
         return CE_OK;
     size_t kept = trial->count;
     while (kept > 0 && (trial->spans[kept - 1].end > size - 2 * longest ||
@@ -468,6 +468,19 @@ static size_t count_tokens(const ce_bpe *model, const ce_trie_key *keys, size_t 
     return tokens <= 16 * count + 65536 ? tokens : 0;
 }
 
+/* Nothing is known of any token yet. What will be is of one text, so no two entries may have one id: 0 if two do. */
+static int begin_tokens(ce_bpe *model, const ce_trie_key *keys, size_t count)
+{
+    for (size_t i = 0; i < model->token_count; i++)
+        model->tokens[i] = (ce_bpe_token){-1, -1, -1, -1, 0};
+    for (size_t i = 0; i < count; i++)
+        if (model->tokens[keys[i].value].size++ > 0)
+            return 0;
+    for (size_t i = 0; i < count; i++)
+        model->tokens[keys[i].value].size = 0;
+    return 1;
+}
+
 static size_t count_ranks(const ce_merges *merges)
 {
     size_t count = 0;
@@ -490,11 +503,12 @@ int ce_bpe_prepare(ce_bpe *model, const ce_trie_key *keys, size_t count, ce_erro
     const ce_merge **sorted = sort_merges(&model->merges, ranks);
     int good = -1;
     if (model->tokens && sorted) {
-        for (size_t i = 0; i < model->token_count; i++)
-            model->tokens[i] = (ce_bpe_token){-1, -1, -1, -1, 0};
-        add_chars(model, keys, count);
-        add_merges(model, sorted, ranks);
-        good = check_others(model, keys, count);
+        good = begin_tokens(model, keys, count);
+        if (good) {
+            add_chars(model, keys, count);
+            add_merges(model, sorted, ranks);
+            good = check_others(model, keys, count);
+        }
     }
     ce_free(sorted);
     if (good < 0)

@@ -14,6 +14,7 @@ struct ce_charsmap {
     size_t unit_count;
     char *replacements;
     size_t replacements_size;
+    size_t longest;          /* bytes of a replacement */
     unsigned char kept[128]; /* ASCII that stays as it is, and joins nothing */
 };
 
@@ -167,6 +168,11 @@ size_t ce_charsmap_prefix(const ce_charsmap *charsmap, const char *text, size_t 
     return size;
 }
 
+size_t ce_charsmap_growth(const ce_charsmap *charsmap)
+{
+    return charsmap->longest > 0 ? charsmap->longest : 1;
+}
+
 /* ---- Creation ----------------------------------------------------------------------------- */
 
 static int bad(ce_error *error, const char *what)
@@ -174,7 +180,7 @@ static int bad(ce_error *error, const char *what)
     return ce_fail(error, CE_E_BAD_MODEL, "precompiled_charsmap: %s", what);
 }
 
-static int check_replacement(const ce_charsmap *charsmap, uint32_t offset, ce_error *error)
+static int check_replacement(ce_charsmap *charsmap, uint32_t offset, ce_error *error)
 {
     if (offset > charsmap->replacements_size ||
         ((unsigned char)charsmap->replacements[offset] & 0xC0) == 0x80)
@@ -188,6 +194,8 @@ static int check_replacement(const ce_charsmap *charsmap, uint32_t offset, ce_er
         return ce_fail(error, CE_E_UNSUPPORTED,
                        "precompiled_charsmap: the replacement at byte %u has %d bytes or more",
                        offset, LONGEST_REPLACEMENT);
+    size_t size = strlen(charsmap->replacements + offset);
+    charsmap->longest = size > charsmap->longest ? size : charsmap->longest;
     return CE_OK;
 }
 
@@ -198,7 +206,7 @@ typedef struct walk {
     size_t count;
 } walk;
 
-static int check_node(const ce_charsmap *charsmap, uint32_t node, walk *w, ce_error *error)
+static int check_node(ce_charsmap *charsmap, uint32_t node, walk *w, ce_error *error)
 {
     uint32_t unit = charsmap->units[node];
     uint32_t children = base(node, unit);
@@ -221,7 +229,7 @@ static int check_node(const ce_charsmap *charsmap, uint32_t node, walk *w, ce_er
     return CE_OK;
 }
 
-static int check_trie(const ce_charsmap *charsmap, ce_error *error)
+static int check_trie(ce_charsmap *charsmap, ce_error *error)
 {
     walk w = {.seen = ce_calloc(charsmap->unit_count, 1),
               .nodes = ce_reallocarray(NULL, charsmap->unit_count, sizeof *w.nodes)};

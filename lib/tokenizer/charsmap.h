@@ -17,6 +17,9 @@ typedef struct ce_charsmap ce_charsmap;
 int ce_charsmap_create(const void *blob, size_t size, ce_charsmap **charsmap, ce_error *error);
 void ce_charsmap_destroy(ce_charsmap *charsmap);
 
+/* How many times as long a text may become: bytes of the longest replacement. */
+size_t ce_charsmap_growth(const ce_charsmap *charsmap);
+
 /* Append the changed text to `out`. What `out` holds already is the same text's beginning: characters that are deleted
  * count for the last item before them, and at the very beginning of the text for none, so that all later ones are a
  * place off, as in the reference. Returns CE_OK, CE_E_NO_MEMORY or CE_E_INVALID_UTF8; after a failure `out` is to be

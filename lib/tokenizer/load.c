@@ -5,9 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* Longer contents would make the search for added tokens slow on purpose. */
-enum { CONTENT_MOST = 4096 };
-
 /* ---- Helpers ------------------------------------------------------------------------------ */
 
 void ce_load_no_memory(ce_loader *l)
@@ -47,6 +44,13 @@ char *ce_load_copy(ce_loader *l, ce_json_text text)
     if (!made)
         ce_load_no_memory(l);
     return made;
+}
+
+char *ce_load_name(ce_loader *l, ce_json_text text)
+{
+    if (text.size > 0 && memchr(text.data, 0, text.size))
+        ce_json_stop(&l->json, CE_E_UNSUPPORTED, "a NUL in a name is not supported");
+    return ce_load_copy(l, text);
 }
 
 size_t ce_load_store(ce_loader *l, ce_json_text text)
@@ -94,7 +98,7 @@ static void read_added_token(ce_loader *l)
             token.id = ce_load_id(l);
         } else if (ce_json_is(key, "content")) {
             ce_json_text content = ce_json_string(&l->json);
-            if (content.size > CONTENT_MOST)
+            if (content.size > CE_CONTENT_MOST)
                 ce_load_unsupported(l, "an added token of more than 4096 bytes,", content);
             ce_free(token.content);
             token.content = ce_load_copy(l, content);
@@ -135,19 +139,28 @@ static void read_added_tokens(ce_loader *l)
         read_added_token(l);
 }
 
+/* The number of the first token of each content. `keys` is room for them. */
+static int find_first(const ce_added *added, ce_trie_key *keys, ce_trie *first, ce_error *error)
+{
+    for (size_t i = 0; i < added->count; i++) { /* of equal ones the last key counts */
+        const ce_added_token *token = &added->tokens[added->count - 1 - i];
+        keys[i] = (ce_trie_key){token->content, token->size, (int32_t)(added->count - 1 - i)};
+    }
+    return ce_trie_build(first, keys, added->count, NULL, error);
+}
+
 /* The reference ignores the ids of the file: a token that the model knows has the model's id, the others are counted on from
  * there. Where the file says otherwise it contradicts itself. */
-static int check_added(const ce_loader *l, ce_error *error)
+static int check_ids(const ce_loader *l, const ce_trie *first, ce_error *error)
 {
     const ce_added *added = &l->tokenizer->added;
     size_t next = l->different_entries;
     for (size_t i = 0; i < added->count; i++) {
         const ce_added_token *token = &added->tokens[i];
         int32_t known = ce_load_find(l, token->content, token->size);
-        for (size_t k = 0; k < i && known < 0; k++)
-            if (added->tokens[k].size == token->size &&
-                memcmp(added->tokens[k].content, token->content, token->size) == 0)
-                known = added->tokens[k].id;
+        size_t before = (size_t)ce_trie_exact(first, token->content, token->size);
+        if (known < 0 && before < i)
+            known = added->tokens[before].id;
         int in_model = known >= 0;
         if (!in_model)
             known = (int32_t)next++;
@@ -157,6 +170,16 @@ static int check_added(const ce_loader *l, ce_error *error)
                            in_model ? "model.vocab says" : "the next free one is", (int)known);
     }
     return CE_OK;
+}
+
+static int check_added(const ce_loader *l, ce_trie_key *keys, ce_error *error)
+{
+    ce_trie first;
+    int status = find_first(&l->tokenizer->added, keys, &first, error);
+    if (status == CE_OK)
+        status = check_ids(l, &first, error);
+    ce_trie_free(&first);
+    return status;
 }
 
 /* Normalized contents, one behind the other, with `ends` saying where each ends. */
@@ -214,14 +237,14 @@ static int build_added(ce_added *added, const ce_text *contents, const size_t *e
 static int compile_added(const ce_loader *l, ce_error *error)
 {
     ce_added *added = &l->tokenizer->added;
-    int status = check_added(l, error);
-    if (status != CE_OK)
-        return status;
+    int status = CE_OK;
     ce_text contents = {0};
     size_t *ends = ce_reallocarray(NULL, added->count, sizeof *ends);
     ce_trie_key *keys = ce_reallocarray(NULL, added->count, sizeof *keys);
     if (!ends || !keys)
         status = ce_fail(error, CE_E_NO_MEMORY, "no memory for %zu added tokens", added->count);
+    if (status == CE_OK)
+        status = check_added(l, keys, error);
     if (status == CE_OK)
         status = normalize_contents(l, &contents, ends, error);
     if (status == CE_OK)
@@ -237,10 +260,12 @@ static int compile_added(const ce_loader *l, ce_error *error)
 #define BLOCK "\xE2\x96\x81" /* U+2581, which stands for a space */
 
 /* Where no merge makes a token in which a block follows something else, no merge reaches over such a place, and what lies
- * before and behind can be merged apart. */
+ * before and behind can be merged apart. But an unknown character must not become a block itself, and characters that are
+ * left out move the offsets of the whole word. */
 static int can_cut(const ce_loader *l)
 {
-    if (l->tokenizer->model != CE_MODEL_BPE || l->byte_level || l->ignore_merges ||
+    if (l->tokenizer->model != CE_MODEL_BPE || l->tokenizer->bpe.unk < 0 || l->byte_level ||
+        l->ignore_merges || strncmp(l->unk_token, BLOCK, sizeof BLOCK - 1) == 0 ||
         ce_load_find(l, BLOCK, sizeof BLOCK - 1) < 0)
         return 0;
     for (size_t i = 0; i < l->merge_count; i++) {
@@ -331,6 +356,43 @@ static void count_vocab(ce_loader *l)
     t->vocab_size = (size_t)(highest + 1);
 }
 
+/* How many times as long a text may become. Normalizers multiply what those before them made of it, so a few of them could
+ * be made to fill the memory. */
+enum { GROWTH_MOST = 4096 };
+
+static size_t growth_of(const ce_normalizer *n)
+{
+    if (n->kind == CE_NORMALIZE_PRECOMPILED)
+        return ce_charsmap_growth(n->charsmap);
+    if (n->kind == CE_NORMALIZE_REPLACE)
+        return n->content_size <= n->pattern_size ? 1 : (n->content_size - 1) / n->pattern_size + 1;
+    return n->content_size + 1;
+}
+
+static int check_growth(const ce_normalizer *normalizers, size_t count, size_t *growth,
+                        ce_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t more = growth_of(&normalizers[i]);
+        if (more > GROWTH_MOST / *growth)
+            return ce_fail(error, CE_E_UNSUPPORTED,
+                           "normalizer: a text %zu times as long is not supported, at most %d",
+                           *growth * more, GROWTH_MOST);
+        *growth *= more;
+    }
+    return CE_OK;
+}
+
+static int check_all_growth(const ce_tokenizer *t, ce_error *error)
+{
+    size_t growth = 1;
+    int status = check_growth(t->normalizers, t->normalizer_count, &growth, error);
+    for (size_t i = 0; i < t->pre_tokenizer_count && status == CE_OK; i++)
+        status = check_growth(t->pre_tokenizers[i].entries, t->pre_tokenizers[i].entry_count,
+                              &growth, error);
+    return status;
+}
+
 /* ---- Whole -------------------------------------------------------------------------------- */
 
 static void read_version(ce_loader *l)
@@ -391,7 +453,9 @@ static void free_loader(ce_loader *l)
 
 static int compile(ce_loader *l, ce_error *error)
 {
-    int status = ce_load_compile_model(l, error);
+    int status = check_all_growth(l->tokenizer, error);
+    if (status == CE_OK)
+        status = ce_load_compile_model(l, error);
     if (status == CE_OK)
         status = compile_added(l, error);
     if (status == CE_OK)

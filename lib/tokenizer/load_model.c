@@ -9,6 +9,8 @@
 
 static ce_entry *add_entry(ce_loader *l, ce_json_text text)
 {
+    if (text.size > CE_CONTENT_MOST)
+        ce_load_unsupported(l, "model.vocab: an entry of more than 4096 bytes,", text);
     ce_entry *e = ce_load_append(l, (void **)&l->entries, &l->entry_count, sizeof *e);
     if (e) {
         e->size = text.size;
@@ -162,12 +164,12 @@ void ce_load_model(ce_loader *l)
             read_type(l);
         } else if (ce_json_is(key, "unk_token")) {
             ce_free(l->unk_token);
-            l->unk_token = ce_load_absent(l) ? NULL : ce_load_copy(l, ce_json_string(&l->json));
+            l->unk_token = ce_load_absent(l) ? NULL : ce_load_name(l, ce_json_string(&l->json));
         } else if (ce_json_is(key, "unk_id")) {
             l->unk_id = ce_load_absent(l) ? -1 : ce_json_integer(&l->json, 0, INT32_MAX - 1);
         } else if (ce_json_is(key, "continuing_subword_prefix")) {
             ce_free(l->prefix);
-            l->prefix = ce_load_absent(l) ? NULL : ce_load_copy(l, ce_json_string(&l->json));
+            l->prefix = ce_load_absent(l) ? NULL : ce_load_name(l, ce_json_string(&l->json));
         } else if (ce_json_is(key, "max_input_chars_per_word")) {
             l->tokenizer->wordpiece.max_chars = (uint64_t)ce_json_integer(&l->json, 0, INT32_MAX);
         } else if (ce_json_is(key, "vocab")) {

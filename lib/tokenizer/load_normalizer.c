@@ -28,17 +28,22 @@ static void read_text(ce_loader *l, char **text, size_t *size)
     *size = *text ? read.size : 0;
 }
 
+static void read_regex(ce_loader *l, members *m)
+{
+    ce_free(m->regex);
+    m->regex = ce_load_name(l, ce_json_string(&l->json));
+}
+
 /* {"String": " "} or {"Regex": " {2,}"} */
 static void read_pattern(ce_loader *l, const char *path, members *m)
 {
     ce_json_text key;
-    size_t size;
     ce_json_object(&l->json);
     while (ce_json_member(&l->json, &key)) {
         if (ce_json_is(key, "String"))
             read_text(l, &m->made.pattern, &m->made.pattern_size);
         else if (ce_json_is(key, "Regex"))
-            read_text(l, &m->regex, &size);
+            read_regex(l, m);
         else
             ce_load_unsupported(l, path, key);
     }

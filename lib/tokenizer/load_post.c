@@ -37,7 +37,7 @@ static void read_piece(ce_loader *l, const char *path, int text, ce_piece_entrie
     while (ce_json_member(&l->json, &key)) {
         if (ce_json_is(key, "id")) {
             ce_free(name);
-            name = ce_load_copy(l, ce_json_string(&l->json));
+            name = ce_load_name(l, ce_json_string(&l->json));
         } else if (ce_json_is(key, "type_id")) {
             piece->type_id = (int32_t)ce_json_integer(&l->json, 0, INT32_MAX);
         } else {
@@ -83,7 +83,7 @@ static void read_specials(ce_loader *l)
         ce_special *s = ce_load_append(l, (void **)&l->specials, &l->special_count, sizeof *s);
         if (!s)
             return;
-        s->name = ce_load_copy(l, key);
+        s->name = ce_load_name(l, key);
         ce_json_object(&l->json);
         while (ce_json_member(&l->json, &key)) {
             if (!ce_json_is(key, "ids")) {
@@ -265,9 +265,22 @@ static const ce_special *find_special(const ce_loader *l, const char *name)
     return NULL;
 }
 
+/* Pieces and the ids of each multiply, and are looked up one by one. */
+enum { PIECES_MOST = 1024 };
+
+static int too_many(size_t count, const char *what, ce_error *error)
+{
+    return ce_fail(error, CE_E_UNSUPPORTED, "post_processor has %zu %s, at most %d are supported",
+                   count, what, PIECES_MOST);
+}
+
 static int put_entries(ce_loader *l, const ce_piece_entries *entries, ce_template *template,
                        ce_error *error)
 {
+    if (entries->count > PIECES_MOST)
+        return too_many(entries->count, "pieces in a template", error);
+    if (l->special_count > PIECES_MOST)
+        return too_many(l->special_count, "special_tokens", error);
     for (size_t i = 0; i < entries->count; i++) {
         const ce_piece_entry *entry = &entries->items[i];
         if (entry->kind != CE_PIECE_TOKEN) {
@@ -278,6 +291,8 @@ static int put_entries(ce_loader *l, const ce_piece_entries *entries, ce_templat
         if (!s)
             return ce_fail(error, CE_E_BAD_MODEL, "post_processor.special_tokens has no '%s'",
                            entry->name);
+        if (s->count > PIECES_MOST - template->count)
+            return too_many(template->count + s->count, "tokens in a template", error);
         for (size_t k = 0; k < s->count; k++)
             put_token(l, template, s->ids[k], entry->type_id);
     }

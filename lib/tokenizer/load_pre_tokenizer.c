@@ -20,7 +20,7 @@ typedef struct members {
 static void read_text(ce_loader *l, char **text)
 {
     ce_free(*text);
-    *text = ce_load_copy(l, ce_json_string(&l->json));
+    *text = ce_load_name(l, ce_json_string(&l->json));
 }
 
 static void read_pattern(ce_loader *l, const char *path, members *m)

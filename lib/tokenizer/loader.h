@@ -5,6 +5,9 @@
 #include "tokenizer/pipeline.h"
 #include "json/json.h"
 
+/* Bytes of a token: longer ones would make the search for tokens slow on purpose. */
+enum { CE_CONTENT_MOST = 4096 };
+
 /* A vocabulary entry; its text lies in the arena, which may move. */
 typedef struct ce_entry {
     size_t offset, size;
@@ -80,6 +83,9 @@ void *ce_load_append(ce_loader *l, void **array, size_t *count, size_t size);
 
 /* NUL-terminated, to be freed by ce_free; NULL when out of memory or after a failure. */
 char *ce_load_copy(ce_loader *l, ce_json_text text);
+
+/* The same of a text that is compared with names, or used up to its NUL: one within it is refused. */
+char *ce_load_name(ce_loader *l, ce_json_text text);
 
 /* Where the text came to lie in the arena. */
 size_t ce_load_store(ce_loader *l, ce_json_text text);

@@ -16,6 +16,7 @@ int ce_merges_create(ce_merges *merges, size_t count)
     merges->filter = ce_calloc(slots / 16, sizeof *merges->filter);
     if (!merges->slots || !merges->filter)
         return 0;
+    merges->seed = (uintptr_t)merges->slots;
     for (size_t i = 0; i < slots; i++)
         merges->slots[i].left = -1;
     return 1;
@@ -29,7 +30,7 @@ void ce_merges_free(ce_merges *merges)
 
 void ce_merges_set(ce_merges *merges, ce_merge merge)
 {
-    uint64_t hash = ce_merges_hash(merge.left, merge.right) * 0xBF58476D1CE4E5B9u;
+    uint64_t hash = ce_merges_hash(merges, merge.left, merge.right);
     size_t bit = (size_t)(hash >> (62 - merges->bits));
     size_t mask = ((size_t)1 << merges->bits) - 1, slot = bit >> 2;
     merges->filter[bit >> 6] |= (uint64_t)1 << (bit & 63);

@@ -13,6 +13,7 @@ typedef struct ce_merge {
 
 /* A hash table. Most pairs that are looked up have no merge, and `filter` tells so for most of them. */
 typedef struct ce_merges {
+    uint64_t seed;    /* an address, lest a file be made in which all pairs fall into one place */
     ce_merge *slots;  /* 2^bits */
     uint64_t *filter; /* 2^(bits + 2) bits */
     int bits;
@@ -25,16 +26,17 @@ void ce_merges_free(ce_merges *merges);
 /* Add a merge; of one pair the last one counts. */
 void ce_merges_set(ce_merges *merges, ce_merge merge);
 
-static inline uint64_t ce_merges_hash(int32_t left, int32_t right)
+static inline uint64_t ce_merges_hash(const ce_merges *merges, int32_t left, int32_t right)
 {
-    uint64_t hash = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 32;
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint64_t hash = (pair ^ merges->seed) * 0x9E3779B97F4A7C15u;
+    return (hash ^ hash >> 32) * 0xBF58476D1CE4E5B9u;
 }
 
 /* The merge of the two; NULL if there is none. */
 static inline const ce_merge *ce_merges_find(const ce_merges *merges, int32_t left, int32_t right)
 {
-    uint64_t hash = ce_merges_hash(left, right) * 0xBF58476D1CE4E5B9u;
+    uint64_t hash = ce_merges_hash(merges, left, right);
     size_t bit = (size_t)(hash >> (62 - merges->bits));
     if (!(merges->filter[bit >> 6] >> (bit & 63) & 1))
         return NULL;

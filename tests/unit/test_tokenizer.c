@@ -439,6 +439,61 @@ static void test_every_prefix_of_a_file_is_refused(void **state)
     }
 }
 
+/* ---- Hostile files and texts ------------------------------------------------------------------ */
+
+#define BARE(PRE_TOKENIZER, MODEL) \
+    "{\"version\":\"1.0\",\"pre_tokenizer\":" PRE_TOKENIZER ",\"model\":" MODEL "}"
+
+/* Nothing is left of such a word, however long it is. */
+static void test_a_long_word_of_characters_that_are_left_out(void **state)
+{
+    (void)state;
+    enum { SIZE = 10000 };
+    char *text = malloc(SIZE);
+    memset(text, 'x', SIZE);
+    ce_tokenizer *tokenizer =
+        create(BARE("null", "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}"));
+    ce_encoding encoding = encode(tokenizer, text, SIZE, (ce_encode_options){.max_tokens = 5});
+    assert_int_equal(encoding.count, 0);
+    assert_false(encoding.truncated);
+    free(text);
+    ce_tokenizer_destroy(tokenizer);
+}
+
+/* tokenizers 0.23.3 merges all of the letters to one. */
+static void test_two_entries_of_one_id(void **state)
+{
+    (void)state;
+    ce_tokenizer *tokenizer =
+        create(BARE("null", "{\"type\":\"BPE\",\"unk_token\":\"u\",\"merges\":[\"a a\"],"
+                            "\"vocab\":{\"u\":7,\"a\":0,\"aa\":0,\"b\":1}}"));
+    ce_encoding encoding = encode(tokenizer, "aaaab", 5, (ce_encode_options){0});
+    const int32_t expected[] = {0, 1};
+    assert_int_equal(encoding.count, 2);
+    assert_memory_equal(encoding.ids, expected, sizeof expected);
+    ce_tokenizer_destroy(tokenizer);
+}
+
+#define TENFOLD "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}"
+
+static void test_a_file_cannot_make_a_text_fill_the_memory(void **state)
+{
+    (void)state;
+    refuse(SMALL_TOKENIZER_OF("",
+                              "{\"type\":\"Sequence\",\"normalizers\":[" TENFOLD "," TENFOLD
+                              "," TENFOLD "," TENFOLD "]}",
+                              BERT, SMALL_POST_PROCESSOR, SMALL_MODEL),
+           CE_E_UNSUPPORTED, "a text 10000 times as long is not supported");
+}
+
+static void test_a_nul_in_a_name_does_not_end_it(void **state)
+{
+    (void)state;
+    refuse(BARE("null", "{\"type\":\"WordPiece\",\"unk_token\":\"a\\u0000b\","
+                        "\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0}}"),
+           CE_E_UNSUPPORTED, "a NUL in a name");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +512,10 @@ int main(void)
         cmocka_unit_test(test_components_that_are_not_implemented_are_refused_by_name),
         cmocka_unit_test(test_malformed_files_are_refused_with_the_reason),
         cmocka_unit_test(test_every_prefix_of_a_file_is_refused),
+        cmocka_unit_test(test_a_long_word_of_characters_that_are_left_out),
+        cmocka_unit_test(test_two_entries_of_one_id),
+        cmocka_unit_test(test_a_file_cannot_make_a_text_fill_the_memory),
+        cmocka_unit_test(test_a_nul_in_a_name_does_not_end_it),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, set_up, tear_down);
 }
