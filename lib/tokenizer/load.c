@@ -20,6 +20,34 @@ void ce_load_unsupported(ce_loader *l, const char *path, ce_json_text name)
     ce_json_stop(&l->json, CE_E_UNSUPPORTED, reason);
 }
 
+void ce_load_missing(ce_loader *l, const char *path, const char *member)
+{
+    ce_json_fail(&l->json, "%s.%s is missing", path, member);
+}
+
+void ce_load_type(ce_loader *l, const char *path, char type[CE_TYPE_MOST])
+{
+    char member[160];
+    ce_json_text text = ce_json_string(&l->json);
+    snprintf(member, sizeof member, "%s.type", path);
+    if (text.size >= CE_TYPE_MOST)
+        ce_load_unsupported(l, member, text);
+    else
+        snprintf(type, CE_TYPE_MOST, "%.*s", (int)text.size, text.data);
+}
+
+void ce_load_list(ce_loader *l, const char *path, const char *member,
+                  void (*read)(ce_loader *l, const char *path))
+{
+    char element[128];
+    int i = 0;
+    ce_json_array(&l->json);
+    while (ce_json_element(&l->json)) {
+        snprintf(element, sizeof element, "%s.%s[%d]", path, member, i++);
+        read(l, element);
+    }
+}
+
 void *ce_load_append(ce_loader *l, void **array, size_t *count, size_t size)
 {
     if ((*count & (*count - 1)) == 0) { /* room for the next power of two */

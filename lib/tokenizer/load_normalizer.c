@@ -8,7 +8,7 @@
 
 /* The members of all normalizers, as their type may come last. */
 typedef struct members {
-    char type[32];
+    char type[CE_TYPE_MOST];
     ce_normalizer made;
     int strip_accents; /* -1: as lowercase */
     char *regex;
@@ -68,17 +68,6 @@ static void read_charsmap(ce_loader *l, const char *path, members *m)
     ce_free(blob);
 }
 
-static void read_list(ce_loader *l, const char *path)
-{
-    char element[128];
-    int i = 0;
-    ce_json_array(&l->json);
-    while (ce_json_element(&l->json)) {
-        snprintf(element, sizeof element, "%s.normalizers[%d]", path, i++);
-        ce_load_normalizer(l, element);
-    }
-}
-
 static void read_members(ce_loader *l, const char *path, members *m)
 {
     ce_normalizer *n = &m->made;
@@ -86,11 +75,7 @@ static void read_members(ce_loader *l, const char *path, members *m)
     ce_json_object(&l->json);
     while (ce_json_member(&l->json, &key)) {
         if (ce_json_is(key, "type")) {
-            ce_json_text type = ce_json_string(&l->json);
-            if (type.size >= sizeof m->type)
-                ce_load_unsupported(l, path, type);
-            else
-                snprintf(m->type, sizeof m->type, "%.*s", (int)type.size, type.data);
+            ce_load_type(l, path, m->type);
         } else if (ce_json_is(key, "clean_text")) {
             read_flag(l, &n->bert.clean_text);
         } else if (ce_json_is(key, "handle_chinese_chars")) {
@@ -111,16 +96,11 @@ static void read_members(ce_loader *l, const char *path, members *m)
             read_charsmap(l, path, m);
         } else if (ce_json_is(key, "normalizers")) {
             m->has_list = 1;
-            read_list(l, path);
+            ce_load_list(l, path, "normalizers", ce_load_normalizer);
         } else {
             ce_json_skip(&l->json);
         }
     }
-}
-
-static void missing(ce_loader *l, const char *path, const char *member)
-{
-    ce_json_fail(&l->json, "%s.%s is missing", path, member);
 }
 
 /* A regular expression is implemented if it is one character two times or more, or has nothing special in it. */
@@ -149,9 +129,9 @@ static void compile_replace(ce_loader *l, const char *path, members *m)
     if (m->regex)
         compile_regex(l, path, m);
     if (l->json.status == CE_OK && m->made.pattern_size == 0)
-        missing(l, path, "pattern");
+        ce_load_missing(l, path, "pattern");
     else if (l->json.status == CE_OK && !m->made.content)
-        missing(l, path, "content");
+        ce_load_missing(l, path, "content");
 }
 
 static int is_type(const members *m, const char *type)
@@ -189,15 +169,15 @@ static void compile(ce_loader *l, const char *path, members *m)
     } else if (is_type(m, "Prepend")) {
         n->kind = CE_NORMALIZE_PREPEND;
         if (!n->content)
-            missing(l, path, "prepend");
+            ce_load_missing(l, path, "prepend");
     } else if (is_type(m, "Replace")) {
         compile_replace(l, path, m);
     } else if (is_type(m, "Precompiled")) {
         n->kind = CE_NORMALIZE_PRECOMPILED;
         if (!n->charsmap)
-            missing(l, path, "precompiled_charsmap");
+            ce_load_missing(l, path, "precompiled_charsmap");
     } else if (m->type[0] == '\0') {
-        missing(l, path, "type");
+        ce_load_missing(l, path, "type");
     } else {
         char type_path[160];
         snprintf(type_path, sizeof type_path, "%s.type", path);
@@ -215,7 +195,7 @@ void ce_load_normalizer(ce_loader *l, const char *path)
     read_members(l, path, &m);
     int sequence = is_type(&m, "Sequence");
     if (l->json.status == CE_OK && sequence != m.has_list)
-        missing(l, path, sequence ? "normalizers" : "type");
+        ce_load_missing(l, path, sequence ? "normalizers" : "type");
     if (l->json.status == CE_OK && !sequence)
         compile(l, path, &m);
     if (l->json.status == CE_OK && !sequence && t->normalizer_count == CE_NORMALIZERS_MOST)

@@ -8,7 +8,7 @@
 
 /* The members of all post-processors, as their type may come last. */
 typedef struct members {
-    char type[32];
+    char type[CE_TYPE_MOST];
     int32_t *cls, *sep;
     size_t cls_count, sep_count;
     int trim_offsets, add_prefix_space;
@@ -111,17 +111,6 @@ static void read_token(ce_loader *l, int32_t **ids, size_t *count)
         ce_json_fail(&l->json, "expected a pair of token and id");
 }
 
-static void read_list(ce_loader *l, const char *path)
-{
-    char element[128];
-    int i = 0;
-    ce_json_array(&l->json);
-    while (ce_json_element(&l->json)) {
-        snprintf(element, sizeof element, "%s.processors[%d]", path, i++);
-        ce_load_post_processor(l, element);
-    }
-}
-
 static void read_members(ce_loader *l, const char *path, members *m)
 {
     char member_path[160];
@@ -131,11 +120,7 @@ static void read_members(ce_loader *l, const char *path, members *m)
         snprintf(member_path, sizeof member_path, "%s.%.*s", path,
                  key.size > 20 ? 20 : (int)key.size, key.data);
         if (ce_json_is(key, "type")) {
-            ce_json_text type = ce_json_string(&l->json);
-            if (type.size >= sizeof m->type)
-                ce_load_unsupported(l, member_path, type);
-            else
-                snprintf(m->type, sizeof m->type, "%.*s", (int)type.size, type.data);
+            ce_load_type(l, path, m->type);
         } else if (ce_json_is(key, "single")) {
             m->has_single = 1;
             read_template(l, member_path, &l->single);
@@ -154,7 +139,7 @@ static void read_members(ce_loader *l, const char *path, members *m)
             m->add_prefix_space = ce_json_boolean(&l->json);
         } else if (ce_json_is(key, "processors")) {
             m->has_list = 1;
-            read_list(l, path);
+            ce_load_list(l, path, "processors", ce_load_post_processor);
         } else {
             ce_json_skip(&l->json);
         }
@@ -248,7 +233,7 @@ void ce_load_post_processor(ce_loader *l, const char *path)
     read_members(l, path, &m);
     int sequence = strcmp(m.type, "Sequence") == 0;
     if (l->json.status == CE_OK && sequence != m.has_list)
-        ce_json_fail(&l->json, "%s.%s is missing", path, sequence ? "processors" : "type");
+        ce_load_missing(l, path, sequence ? "processors" : "type");
     if (l->json.status == CE_OK && !sequence)
         compile(l, path, &m);
     ce_free(m.cls);

@@ -7,7 +7,7 @@
 
 /* The members of all pre-tokenizers, as their type may come last. */
 typedef struct members {
-    char type[32];
+    char type[CE_TYPE_MOST];
     char *pattern;
     size_t pattern_size;
     int is_regex;
@@ -40,28 +40,13 @@ static void read_pattern(ce_loader *l, const char *path, members *m)
     }
 }
 
-static void read_list(ce_loader *l, const char *path)
-{
-    char element[128];
-    int i = 0;
-    ce_json_array(&l->json);
-    while (ce_json_element(&l->json)) {
-        snprintf(element, sizeof element, "%s.pretokenizers[%d]", path, i++);
-        ce_load_pre_tokenizer(l, element);
-    }
-}
-
 static void read_members(ce_loader *l, const char *path, members *m)
 {
     ce_json_text key;
     ce_json_object(&l->json);
     while (ce_json_member(&l->json, &key)) {
         if (ce_json_is(key, "type")) {
-            ce_json_text type = ce_json_string(&l->json);
-            if (type.size >= sizeof m->type)
-                ce_load_unsupported(l, path, type);
-            else
-                snprintf(m->type, sizeof m->type, "%.*s", (int)type.size, type.data);
+            ce_load_type(l, path, m->type);
         } else if (ce_json_is(key, "pattern")) {
             read_pattern(l, path, m);
         } else if (ce_json_is(key, "behavior")) {
@@ -82,16 +67,11 @@ static void read_members(ce_loader *l, const char *path, members *m)
             m->use_regex = ce_json_boolean(&l->json);
         } else if (ce_json_is(key, "pretokenizers")) {
             m->has_list = 1;
-            read_list(l, path);
+            ce_load_list(l, path, "pretokenizers", ce_load_pre_tokenizer);
         } else {
             ce_json_skip(&l->json);
         }
     }
-}
-
-static void missing(ce_loader *l, const char *path, const char *member)
-{
-    ce_json_fail(&l->json, "%s.%s is missing", path, member);
 }
 
 static void unsupported(ce_loader *l, const char *path, const char *member, const char *value)
@@ -134,12 +114,12 @@ static void set_behavior(ce_loader *l, const char *path, const members *m, ce_be
 static void compile_split(ce_loader *l, const char *path, const members *m, ce_pre_tokenizer *pre)
 {
     if (!m->pattern) {
-        missing(l, path, "pattern");
+        ce_load_missing(l, path, "pattern");
         return;
     }
     set_behavior(l, path, m, CE_BEHAVIOR_REMOVED, pre);
     if (!m->behavior)
-        missing(l, path, "behavior");
+        ce_load_missing(l, path, "behavior");
     pre->invert = m->invert;
     if (m->is_regex && ce_scanner_find(m->pattern, m->pattern_size, &pre->scanner))
         pre->kind = CE_PATTERN_SCANNER;
@@ -164,7 +144,7 @@ static void compile_metaspace(ce_loader *l, const char *path, const members *m,
                               ce_pre_tokenizer *pre)
 {
     if (!m->replacement) {
-        missing(l, path, "replacement");
+        ce_load_missing(l, path, "replacement");
         return;
     }
     const char *scheme = m->prepend_scheme ? m->prepend_scheme : "always";
@@ -231,7 +211,7 @@ static void compile(ce_loader *l, const char *path, const members *m, ce_pre_tok
     } else if (strcmp(m->type, "ByteLevel") == 0) {
         compile_byte_level(l, m, pre);
     } else if (m->type[0] == '\0') {
-        missing(l, path, "type");
+        ce_load_missing(l, path, "type");
     } else {
         unsupported(l, path, "type", m->type);
     }
@@ -261,7 +241,7 @@ void ce_load_pre_tokenizer(ce_loader *l, const char *path)
     read_members(l, path, &m);
     int sequence = strcmp(m.type, "Sequence") == 0;
     if (l->json.status == CE_OK && sequence != m.has_list)
-        missing(l, path, sequence ? "pretokenizers" : "type");
+        ce_load_missing(l, path, sequence ? "pretokenizers" : "type");
     if (l->json.status == CE_OK && !sequence)
         add(l, path, &m);
     ce_free(m.pattern);

@@ -78,6 +78,17 @@ void ce_load_no_memory(ce_loader *l);
 /* `path "name" is not supported` */
 void ce_load_unsupported(ce_loader *l, const char *path, ce_json_text name);
 
+/* `path.member is missing` */
+void ce_load_missing(ce_loader *l, const char *path, const char *member);
+
+/* The names of components are short; a longer one is not supported. */
+enum { CE_TYPE_MOST = 32 };
+void ce_load_type(ce_loader *l, const char *path, char type[CE_TYPE_MOST]);
+
+/* A list of components, each read by `read` with its own path. */
+void ce_load_list(ce_loader *l, const char *path, const char *member,
+                  void (*read)(ce_loader *l, const char *path));
+
 /* One more element of a growing array, zeroed; NULL when out of memory. */
 void *ce_load_append(ce_loader *l, void **array, size_t *count, size_t size);
 
