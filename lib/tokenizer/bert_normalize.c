@@ -303,7 +303,7 @@ int ce_bert_normalize(const ce_normalizer *normalizer, ce_normalizing *work, con
     work->mark_count = 0;
     for (size_t at = 0; at < in->size;) {
         size_t end = in->size - at > BLOCK ? at + BLOCK : in->size;
-        while (end < in->size && ((unsigned char)in->data[end] & 0xC0) == 0x80)
+        while (end < in->size && ce_utf8_continues(in->data[end]))
             end++;
         if (!ce_text_reserve(out, FORM_BYTES * (end - at + 1)) ||
             !normalize_block(normalizer, work, in->data + at, end - at, out))

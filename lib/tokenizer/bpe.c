@@ -259,7 +259,7 @@ static int merge_to_two(const ce_bpe *model, ce_bpe_work *work, const char *text
 
 static int is_border(const ce_bpe *model, const char *word, size_t place)
 {
-    return model->byte_level || ((unsigned char)word[place] & 0xC0) != 0x80;
+    return model->byte_level || !ce_utf8_continues(word[place]);
 }
 
 static int is_known(const ce_bpe *model, int32_t id)

@@ -100,7 +100,7 @@ static size_t character_count(const char *text, size_t size)
 {
     size_t count = 0;
     for (size_t i = 0; i < size; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
+        count += !ce_utf8_continues(text[i]);
     return count;
 }
 
@@ -182,8 +182,7 @@ static int bad(ce_error *error, const char *what)
 
 static int check_replacement(ce_charsmap *charsmap, uint32_t offset, ce_error *error)
 {
-    if (offset > charsmap->replacements_size ||
-        ((unsigned char)charsmap->replacements[offset] & 0xC0) == 0x80)
+    if (offset > charsmap->replacements_size || ce_utf8_continues(charsmap->replacements[offset]))
         return ce_fail(error, CE_E_BAD_MODEL,
                        "precompiled_charsmap: no replacement begins at byte %u of %zu", offset,
                        charsmap->replacements_size);

@@ -50,11 +50,6 @@ typedef struct encoder {
     size_t bad;                  /* where invalid UTF-8 was found */
 } encoder;
 
-static int is_continuation(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
 /* ---- Tokens ------------------------------------------------------------------------------- */
 
 static size_t token_count(const encoder *e)
@@ -351,7 +346,7 @@ static int search_normalized(encoder *e, int last)
                            e->normalized_from, to, e->normalized_floor, e->word_before, &found)) {
             if (!last && added->normalized.any_lstrip)
                 to = ce_added_white_at_end(normalized->data, e->normalized_floor, to);
-            while (to < normalized->size && is_continuation(normalized->data[to]))
+            while (to < normalized->size && ce_utf8_continues(normalized->data[to]))
                 to--;
             if (!last && to <= e->normalized_floor)
                 return CE_OK;
@@ -466,7 +461,7 @@ static size_t pending(const encoder *e, size_t at, size_t end)
 static size_t window_end(const encoder *e, size_t at, size_t window)
 {
     size_t end = e->size - at > window ? at + window : e->size;
-    while (end < e->size && is_continuation(e->text[end]) && end - at < window + 4)
+    while (end < e->size && ce_utf8_continues(e->text[end]) && end - at < window + 4)
         end++;
     return end;
 }
@@ -489,10 +484,10 @@ static size_t check_utf8(const char *text, size_t at, size_t end)
         }
         /* Nearly all characters of two and of three bytes need no more than this. */
         while (end - at >= 2 && (unsigned char)(text[at] - 0xC2) < 0x1E &&
-               is_continuation(text[at + 1]))
+               ce_utf8_continues(text[at + 1]))
             at += 2;
         while (end - at >= 3 && (unsigned char)(text[at] - 0xE1) < 0x0C &&
-               is_continuation(text[at + 1]) && is_continuation(text[at + 2]))
+               ce_utf8_continues(text[at + 1]) && ce_utf8_continues(text[at + 2]))
             at += 3;
         if (at == end || (unsigned char)text[at] < 0x80)
             continue;

@@ -6,11 +6,6 @@
 
 /* ---- One text into another ---------------------------------------------------------------- */
 
-static size_t char_size(unsigned char first)
-{
-    return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-}
-
 static const ce_unicode_record *record_at(const ce_view *in, size_t at, uint32_t *scalar,
                                           size_t *bytes)
 {
@@ -43,7 +38,7 @@ static int put_changes(const ce_view *in, size_t at, const ce_unicode_changes *c
         size_t origin = change > 0 && at > 0 ? at - 1 : at;
         ce_text_put(out, changes->items[i].scalar, ce_view_origin(in, origin));
         for (int32_t n = change; n <= 0 && at < in->size; n++)
-            at += char_size((unsigned char)in->data[at]);
+            at += ce_utf8_size(in->data[at]);
     }
     return CE_OK;
 }
@@ -66,7 +61,7 @@ static int apply_form(ce_normal_form form, ce_normalizing *work, const ce_view *
 /* Where the last character before `at` begins. */
 static size_t before_last(const ce_view *in, size_t at)
 {
-    while (at > 0 && ((unsigned char)in->data[--at] & 0xC0) == 0x80)
+    while (at > 0 && ce_utf8_continues(in->data[--at]))
         ;
     return at;
 }
@@ -378,7 +373,7 @@ size_t ce_normalize_cut(const ce_normalizer *normalizers, size_t count, ce_norma
 {
     for (size_t at = end; at > from; at--) {
         uint32_t here, next = 'a';
-        if (at == size || ((unsigned char)text[at] & 0xC0) == 0x80)
+        if (at == size || ce_utf8_continues(text[at]))
             continue;
         size_t bytes = ce_utf8_decode(text + at, size - at, &here);
         if (bytes == 0 ||

@@ -1,6 +1,7 @@
 #include "tokenizer/post.h"
 
 #include "base/mem.h"
+#include "unicode/utf8.h"
 
 void ce_post_share(size_t budget, size_t *text, size_t *pair)
 {
@@ -19,18 +20,13 @@ void ce_post_share(size_t budget, size_t *text, size_t *pair)
     *pair = second < *pair ? second : *pair;
 }
 
-static int continues(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
 /* `count` characters on from `at`, but not beyond `end`. */
 static size_t forward(const char *text, size_t at, size_t end, size_t count)
 {
     for (; count > 0 && at < end; count--)
         do
             at++;
-        while (at < end && continues(text[at]));
+        while (at < end && ce_utf8_continues(text[at]));
     return at;
 }
 
@@ -42,7 +38,7 @@ static size_t backward(const char *text, size_t at, size_t count)
             return SIZE_MAX;
         do
             at--;
-        while (at > 0 && continues(text[at]));
+        while (at > 0 && ce_utf8_continues(text[at]));
     }
     return at;
 }

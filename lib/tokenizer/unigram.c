@@ -1,6 +1,7 @@
 #include "tokenizer/unigram.h"
 
 #include "base/mem.h"
+#include "unicode/utf8.h"
 
 #define NOWHERE SIZE_MAX
 
@@ -24,11 +25,6 @@ static void offer(ce_best *place, double score, size_t start, int32_t id)
         *place = (ce_best){score, start, id};
 }
 
-static size_t char_size(unsigned char first)
-{
-    return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-}
-
 static void find_best(const ce_unigram *model, ce_best *best, const char *word, size_t size)
 {
     best[0] = (ce_best){0, 0, 0};
@@ -36,7 +32,7 @@ static void find_best(const ce_unigram *model, ce_best *best, const char *word, 
         best[i].start = NOWHERE;
     for (size_t at = 0; at < size;) {
         double score = best[at].score;
-        size_t single = char_size((unsigned char)word[at]);
+        size_t single = ce_utf8_size(word[at]);
         int has_single = 0;
         uint32_t base = 0;
         for (size_t i = at; i < size; i++) {

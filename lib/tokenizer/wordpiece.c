@@ -4,7 +4,7 @@ static size_t count_chars(const char *word, size_t size)
 {
     size_t count = 0;
     for (size_t i = 0; i < size; i++)
-        count += ((unsigned char)word[i] & 0xC0) != 0x80;
+        count += !ce_utf8_continues(word[i]);
     return count;
 }
 

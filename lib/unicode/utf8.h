@@ -5,6 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether the byte goes on with a character. */
+static inline int ce_utf8_continues(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* Bytes of a well-formed character by its first one. */
+static inline size_t ce_utf8_size(char byte)
+{
+    unsigned char first = (unsigned char)byte;
+    return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
 /* Bytes of the character that starts `text`, and its scalar; 0 if it is not well-formed. `size` is not 0. */
 static inline size_t ce_utf8_decode(const char *text, size_t size, uint32_t *scalar)
 {
@@ -64,7 +77,7 @@ static inline uint32_t ce_utf8_last(const char *text, size_t size)
     size_t start = size;
     while (start > 0 && size - start < 4) {
         start--;
-        if (((unsigned char)text[start] & 0xC0) != 0x80)
+        if (!ce_utf8_continues(text[start]))
             break;
     }
     uint32_t scalar;
