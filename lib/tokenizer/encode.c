@@ -152,6 +152,25 @@ static int add_word(encoder *e, const ce_view *word, size_t readable)
 static int split_words(encoder *e, size_t level, ce_view text, size_t readable, int more,
                        size_t *done);
 
+/* What a pre-tokenizer behind the first does to a text before it splits it. */
+static int enter(encoder *e, size_t level, int last, ce_view *text, size_t *readable)
+{
+    const ce_pre_tokenizer *pre = &e->tokenizer->pre_tokenizers[level];
+    ce_text *copy = &e->scratch->levels[level];
+    ce_part part = {.text = *text, .last = last};
+    if (level == 0 || pre->entry_count == 0)
+        return CE_OK;
+    copy->size = 0;
+    copy->tracked = e->tracked;
+    int status =
+        ce_normalize(pre->entries, pre->entry_count, &e->scratch->normalizing, &part, copy);
+    if (status == CE_OK) {
+        *text = ce_view_of(copy, 0, copy->size);
+        *readable = copy->capacity;
+    }
+    return status;
+}
+
 static int split_whole(encoder *e, size_t level, const ce_view *word, size_t readable)
 {
     const ce_tokenizer *t = e->tokenizer;
@@ -160,18 +179,9 @@ static int split_whole(encoder *e, size_t level, const ce_view *word, size_t rea
     size_t done;
     if (level == t->pre_tokenizer_count)
         return add_word(e, word, readable);
-    const ce_pre_tokenizer *pre = &t->pre_tokenizers[level];
-    if (level == 0 || pre->entry_count == 0)
-        return split_words(e, level, *word, readable, 0, &done);
-    ce_text *copy = &e->scratch->levels[level];
-    ce_part part = {.text = *word, .last = 1};
-    copy->size = 0;
-    copy->tracked = e->tracked;
-    int status =
-        ce_normalize(pre->entries, pre->entry_count, &e->scratch->normalizing, &part, copy);
-    if (status != CE_OK)
-        return status;
-    return split_words(e, level, ce_view_of(copy, 0, copy->size), copy->capacity, 0, &done);
+    ce_view text = *word;
+    int status = enter(e, level, 1, &text, &readable);
+    return status == CE_OK ? split_words(e, level, text, readable, 0, &done) : status;
 }
 
 /* Split the text and add its words; with `more` text to come only those that this cannot change. `*done`: bytes that
@@ -200,19 +210,11 @@ static int add_beginning(encoder *e, size_t level, const ce_view *text)
     if (level < t->pre_tokenizer_count) {
         const ce_pre_tokenizer *pre = &t->pre_tokenizers[level];
         ce_view split = *text;
-        if (pre->entry_count > 0) {
-            ce_text *copy = &e->scratch->levels[level];
-            ce_part part = {.text = *text};
-            copy->size = 0;
-            copy->tracked = e->tracked;
-            int status =
-                ce_normalize(pre->entries, pre->entry_count, &e->scratch->normalizing, &part, copy);
-            if (status != CE_OK)
-                return status == CE_UNDECIDED ? CE_OK : status;
-            split = ce_view_of(copy, 0, copy->size);
-        }
-        size_t done;
-        int status = split_words(e, level, split, split.size, 1, &done);
+        size_t done, readable = text->size;
+        int status = enter(e, level, 0, &split, &readable);
+        if (status != CE_OK)
+            return status == CE_UNDECIDED ? CE_OK : status;
+        status = split_words(e, level, split, readable, 1, &done);
         if (status != CE_OK || e->stopped || done == split.size)
             return status;
         const ce_view open = {split.data + done, split.size - done,
