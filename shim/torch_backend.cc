@@ -490,6 +490,11 @@ void model_unload(void *model) noexcept
     });
 }
 
+size_t model_bytes(const void *) noexcept
+{
+    return 0;
+}
+
 // `count` values, then as many of `filler` as it takes to be `size`.
 at::Tensor as_int64(const int32_t *values, size_t count, size_t size, int64_t filler)
 {
@@ -552,7 +557,9 @@ const ce_backend backend = {
         TORCH_VERSION_PATCH),
     model_load,
     model_unload,
+    model_bytes,
     run,
+    nullptr,
 };
 
 } // namespace

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
-#define CE_BACKEND_VERSION 1u
+#define CE_BACKEND_VERSION 2u
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
@@ -27,13 +27,22 @@ typedef enum ce_layout {
 /* Everything a model needs, already verified. All memory belongs to the caller and stays as it is
  * until model_unload has returned. */
 typedef struct ce_backend_model {
-    const char *form;  /* "torchscript" */
-    const void *graph; /* bytes of the graph file */
+    const char *form; /* "torchscript", or "compiled" */
+    /* Where the graph is: a shared object for the compiled form, which is opened under its path; for
+     * the others a file, whose bytes these are. */
+    const char *path;
+    const void *graph;
     size_t graph_size;
-    const ce_tensor *tensors; /* parameters and buffers of the graph, by name */
+    const ce_tensor *tensors; /* parameters and buffers of the graph and the recovery graph, by name */
     size_t tensor_count;
+    int tensors_inside; /* the compiled graph has its own copy, and needs no tensors */
+    /* For a form of less than fp32: a TorchScript graph over the same tensors whose activations are
+     * fp32; else NULL. */
+    const void *recovery;
+    size_t recovery_size;
     uint32_t dim;
     ce_layout layout;
+    unsigned threads; /* runs at once, at most */
 } ce_backend_model;
 
 /* Texts laid end to end, without padding. */
@@ -53,11 +62,17 @@ typedef struct ce_backend {
     int (*model_load)(const ce_backend_model *model, void **out, ce_error *error);
     void (*model_unload)(void *model);
 
+    /* Bytes that the model holds beside the memory it was given. */
+    size_t (*model_bytes)(const void *model);
+
     /* One batch to [texts, dim] pooled vectors, before normalisation. May be called from several
      * threads at once for one model, but from worker threads only: the calling thread's settings
      * (intra-op threads, floating-point modes) may be changed for good. Uses at most `threads`
      * threads, the calling one included. */
     int (*run)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
+
+    /* The same through the recovery graph; never called for a model without one. */
+    int (*recover)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
 } ce_backend;
 
 /* The one symbol that a backend exports. NULL, with `error` filled, when it cannot serve this process. */

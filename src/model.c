@@ -63,6 +63,7 @@ static int load_backend(citadel_model *model, ce_error *error)
         .tensor_count = pack->weights.count,
         .dim = pack->dim,
         .layout = pack->layout,
+        .threads = model->engine->config.threads,
     };
     status = model->backend->model_load(&description, &model->backend_model, error);
     ce_pack_unmap(&graph);

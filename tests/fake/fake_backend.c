@@ -163,6 +163,12 @@ static void model_unload(void *model)
     add(&fake_backend_probe.models, -1);
 }
 
+static size_t model_bytes(const void *model)
+{
+    (void)model;
+    return sizeof(fake_model);
+}
+
 /* ---- Run ---------------------------------------------------------------------------------- */
 
 static int check_text(const fake_model *model, const ce_batch *batch, size_t text, ce_error *error)
@@ -269,6 +275,7 @@ const ce_backend *ce_backend_get(uint32_t version, ce_error *error)
                                        .description = "fake 1",
                                        .model_load = model_load,
                                        .model_unload = model_unload,
+                                       .model_bytes = model_bytes,
                                        .run = run};
     (void)version;
     (void)error;
