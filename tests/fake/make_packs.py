@@ -211,7 +211,7 @@ def good_packs() -> dict[str, Pack]:
         "slow-failing": Pack("slow-failing", graph=f"fake wait-id {CLS} fail-id {CLS}"),
         "two-lines": Pack("two\nlines"),
         "two-forms": Pack("two-forms", precisions=("bf16", "fp32")),
-        "bf16-only": Pack("bf16-only", precisions=("bf16",)),
+        "bf16-only": Pack("bf16-only", precisions=("bf16",), precision="bf16"),
         # Version 1 readers ignore members they do not know.
         "future": Pack("future", **{"colour": {"of": ["the", 1, None]}, "": ""}),
         **{f"number-{i}": Pack(f"number {i}", bias=float(i)) for i in range(1, 7)},
