@@ -39,7 +39,8 @@ int ce_form_needs_weights(const ce_artifact *artifact)
 void ce_form_describe(const ce_artifact *artifact, char *text, size_t size)
 {
     snprintf(text, size, "%s %s (%s)", artifact->form,
-             artifact->precision > 0 ? ce_precision_name(artifact->precision) : "of a precision",
+             artifact->precision > 0 ? ce_precision_name(artifact->precision)
+                                     : "of unknown precision",
              artifact->graph);
 }
 

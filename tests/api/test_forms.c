@@ -117,7 +117,7 @@ static void test_the_compiled_form_of_the_models_own_precision_comes_first(void 
                 "skipped: steam fp32 (fp32.5.pt): this library does not know the form 'steam'");
     expect_line(model, "skipped: torchscript fp32 (fp32.6.pt): it is for the device 'cuda'");
     expect_line(model,
-                "skipped: torchscript of a precision (fp4.7.pt): this library does not know");
+                "skipped: torchscript of unknown precision (fp4.7.pt): this library does not know");
     citadel_model_unload(model);
     citadel_engine_destroy(engine);
 }
