@@ -96,7 +96,7 @@ static const command commands[] = {
      "Usage: citadel-embed info [OPTION...] MODEL\n"
      "\n"
      "Load a model, which checks it, and show what it is: size, limits, prompts, identity, how\n"
-     "closely it agrees with the vectors stored in its pack, and which of its forms computes, and why.\n",
+     "closely it agrees with the vectors stored in its pack, and which form computes, and why.\n",
      "Examples:\n"
      "  citadel-embed info all-MiniLM-L6-v2\n"
      "  citadel-embed info --json ./my-pack\n",
