@@ -295,6 +295,7 @@ static const struct {
     {"externs-missing", "externs.json is missing", 1},
     {"weights-missing", "weights.other.safetensors is missing", 1},
     {"weights-damaged", "weights.other.safetensors is damaged", 1},
+    {"weights-other", "fake: the graph says fail-load", 1},
     {"fail-load", "fake: the graph says fail-load", 1},
     {"oom-load", "fake: the graph says oom-load", 1},
     {"fail-run", "golden texts: fake: the batch has id 2", 1},

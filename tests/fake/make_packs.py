@@ -261,9 +261,9 @@ def compiled_first(graph: str = "fake", **members) -> Pack:
     return pack
 
 
-def own_weights(name: str) -> Pack:
+def own_weights(name: str, graph: str = "fake") -> Pack:
     """The compiled form has its weights in a file of its own."""
-    pack = compiled_first(weights=name)
+    pack = compiled_first(graph, weights=name)
     pack.files[name] = pack.files["weights.fp32.safetensors"]
     pack.sums[name] = pack.sums["weights.fp32.safetensors"]
     return pack
@@ -377,6 +377,7 @@ def packs_that_fall_back() -> dict[str, Pack]:
         "externs-missing": with_externs(),
         "weights-missing": own_weights("weights.other.safetensors"),
         "weights-damaged": own_weights("weights.other.safetensors"),
+        "weights-other": own_weights("weights.other.safetensors", "fake fail-load"),
         "fail-load": compiled_first("fake fail-load"),
         "oom-load": compiled_first("fake oom-load"),
         "fail-run": compiled_first(f"fake fail-id {CLS}"),

@@ -154,6 +154,15 @@ static citadel_status load_falling(scene *s, citadel_error *own)
     return status;
 }
 
+static citadel_status load_falling_once(scene *s, citadel_error *own)
+{
+    citadel_model *model;
+    citadel_status status =
+        citadel_model_load(s->engine, FAKE_PACKS "/falls-back/fail-load", NULL, &model, own);
+    citadel_model_unload(model);
+    return status;
+}
+
 /* A graph with a recovery graph, from which one can fall. */
 static citadel_status load_recovering(scene *s, citadel_error *own)
 {
@@ -171,6 +180,7 @@ static const step steps[] = {
     {"embed by name", 1, 0, embed_named},
     {"load with fall-backs", 1, 0, load_falling},
     {"load with a recovery graph", 1, 0, load_recovering},
+    {"load with one fall-back", 1, 0, load_falling_once},
     {"embed", 1, 1, embed},
     {"embed with a prompt", 1, 1, embed_with_prompt},
     {"tokenize", 1, 1, tokenize},
@@ -275,6 +285,13 @@ static void test_files_of_forms_that_cannot_be_read(void **state)
     }
 }
 
+/* The directory, seven files as without a fall-back, and one more graph: the weights are read once. */
+static void test_weights_of_a_form_that_failed_serve_the_next(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with_every_fault(&steps[6], FAULT_OPEN, EACCES, CITADEL_E_IO), 9);
+}
+
 static void test_fall_backs_and_recoveries_are_counted(void **state)
 {
     (void)state;
@@ -376,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_memory_that_is_missing_anywhere),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_files_of_forms_that_cannot_be_read),
+        cmocka_unit_test(test_weights_of_a_form_that_failed_serve_the_next),
         cmocka_unit_test(test_fall_backs_and_recoveries_are_counted),
         cmocka_unit_test(test_threads_that_cannot_be_started),
         cmocka_unit_test(test_a_pack_replaced_during_its_load_is_not_mixed),
