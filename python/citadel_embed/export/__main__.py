@@ -11,19 +11,24 @@ import traceback
 import warnings
 from pathlib import Path
 
-# Before the imports below, which read it.
+# Before the imports below, which read them. Threads that wait do not spin: on a busy machine that takes the
+# time of those that work.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from . import ExportError, reason
 
 
 class Progress:
-    """One line for each phase, on standard error."""
+    """One line for each phase, on standard error; warnings also when quiet."""
 
     def __init__(self, phases: int, quiet: bool) -> None:
         self.phases, self.quiet = phases, quiet
         self.done = 0
         self.start = self.last = time.monotonic()
+
+    def warn(self, what: str) -> None:
+        print(f"export: WARNING: {what}", file=sys.stderr, flush=True)
 
     def phase(self, what: str) -> None:
         self.done += 1
@@ -53,6 +58,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
     parser.add_argument("--name", help="name in the manifest (default: that of DEST)")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=("bf16", "fp16"),
+        default=[],
+        help="also forms of less than fp32: bf16 for CPUs that have it, fp16 for CUDA",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="also compiled forms (AOTInductor), which are faster and need a C++ compiler here",
+    )
+    parser.add_argument(
+        "--isa",
+        choices=("avx2", "avx512"),
+        help="what the compiled code may use of a CPU (default: the best of the two that this one has)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing pack")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     return parser.parse_args()
@@ -76,7 +98,10 @@ def _unexpected(error: Exception) -> str:
 
 def main() -> int:
     arguments = _arguments()
-    progress = Progress(phases=6, quiet=arguments.quiet)
+    forms = (1 + len(arguments.precision)) * (2 if arguments.compile else 1) - (
+        arguments.compile and "fp16" in arguments.precision
+    )
+    progress = Progress(phases=4 + forms, quiet=arguments.quiet)
     try:
         _silence_libraries()
         from .export import export

@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AttentionInterface, AttentionMaskInterface, masking_utils
 
 from . import ExportError
@@ -77,6 +78,11 @@ def _reference(q, k, v, cu_seqlens, scale, window_left, window_right):
     return out
 
 
+def _shape(q, k, v, cu_seqlens, scale, window_left, window_right):
+    """What a compiler needs to know of the result."""
+    return q.new_empty(1, q.shape[2], q.shape[1], q.shape[3])
+
+
 # ---- The model's own mask function says what a query sees ------------------------------------
 
 # Longer than any text, and the queries whose row is looked at: odd numbers, lest a mask that repeats
@@ -87,11 +93,12 @@ QUERIES = (0, 7, 150_001, 151_573, SPAN - 1)
 
 @contextlib.contextmanager
 def _untraced():
-    """Within a trace, what happens here is not part of the graph."""
+    """Within a trace or an export, what happens here is not part of the graph."""
     state = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)
     try:
-        yield
+        with _disable_current_modes():
+            yield
     finally:
         torch._C._set_tracing_state(state)
 
@@ -167,6 +174,7 @@ def register() -> None:
     if not hasattr(torch.ops.citadel, "varlen_attention"):
         library.define(SCHEMA)
         library.impl("varlen_attention", _reference, "CPU")
+    torch.library.register_fake("citadel::varlen_attention", _shape, lib=library)
     _registrations.append(library)
     AttentionInterface.register(NAME, _forward)
     AttentionMaskInterface.register(NAME, _mask)

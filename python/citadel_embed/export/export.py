@@ -10,11 +10,9 @@ import numpy as np
 import tokenizers
 import torch
 
-from . import ExportError, gate, packed, reason, source, texts, torchscript
+from . import ExportError, compiled, gate, packed, reason, source, texts, torchscript
+from . import precision as precisions
 from .pack import FORMAT_VERSION, Destination, write_file, write_golden, write_manifest
-
-GRAPH = "graph.fp32.pt"
-WEIGHTS = "weights.fp32.safetensors"
 
 
 @dataclass
@@ -58,10 +56,11 @@ def _traced(model: source.Source, sample: Sample):
     reasons = []
     for kind in (packed.PackedGraph, packed.PaddedGraph):
         try:
-            graph = packed.trace(kind(model), sample.ids)
+            graph = kind(model)
+            traced = packed.trace(graph, sample.ids)
             # A few texts are enough to see that an architecture ignores the attention interface.
-            gate.compare(model, graph, kind.layout, sample.ids[:12], sample.vectors[:12])
-            return graph, kind.layout, "; ".join(reasons)
+            gate.compare(model, traced, kind.layout, sample.ids[:12], sample.vectors[:12])
+            return graph, traced, kind.layout, "; ".join(reasons)
         except ExportError as error:
             reasons.append(str(error))
         except Exception as error:  # whatever an architecture does that cannot be traced so
@@ -74,7 +73,7 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
-def _manifest(model: source.Source, layout: str, agreement, dim: int, files: dict) -> dict:
+def _manifest(model: source.Source, layout: str, forms: list[Form], dim: int, files: dict) -> dict:
     return {
         "format": "citadel-pack",
         "format_version": FORMAT_VERSION,
@@ -89,23 +88,116 @@ def _manifest(model: source.Source, layout: str, agreement, dim: int, files: dic
         "normalize": model.normalize,
         "prompts": model.prompts,
         "default_prompt": model.default_prompt,
+        "precision": forms[0].precision,
         "tokenizer": "tokenizer.json",
         "golden": {"texts": "golden.json", "vectors": "golden.safetensors"},
-        "artifacts": [
-            {
-                "form": "torchscript",
-                "precision": "fp32",
-                "device": "cpu",
-                "graph": GRAPH,
-                "weights": WEIGHTS,
-                "torch": torch.__version__.split("+")[0],
-                "max_abs_error": agreement.max_abs_error,
-                "min_cosine": agreement.min_cosine,
-            }
-        ],
+        "artifacts": [form.artifact() for form in forms],
         "exported_with": _versions(),
         "files": files,
     }
+
+
+@dataclass
+class Form:
+    """One way to compute the model, and how near it comes to the reference."""
+
+    form: str
+    precision: str
+    members: dict
+    agreement: gate.Agreement
+
+    def artifact(self) -> dict:
+        return {
+            "form": self.form,
+            "precision": self.precision,
+            "device": "cuda" if self.precision == "fp16" else "cpu",
+            **self.members,
+            "torch": torch.__version__.split("+")[0],
+            "max_abs_error": self.agreement.max_abs_error,
+            "min_cosine": self.agreement.min_cosine,
+        }
+
+
+class Writer:
+    """Writes the forms of one model into ``folder``; none is kept that does not agree."""
+
+    def __init__(self, model: source.Source, layout: str, sample: Sample, folder: Path) -> None:
+        self.model, self.layout, self.sample, self.folder = model, layout, sample, folder
+        self.forms: list[Form] = []
+        self.files: dict = {}
+
+    def _keep(self, form: str, precision: str, members: dict, files: dict, graph) -> None:
+        ids, vectors = self.sample.ids, self.sample.vectors
+        agreement = gate.compare(self.model, graph, self.layout, ids, vectors, precision)
+        self.forms.append(Form(form, precision, members, agreement))
+        self.files |= files
+
+    def torchscript(self, graph, traced, precision: str) -> None:
+        names = {"graph": f"graph.{precision}.pt", "weights": f"weights.{precision}.safetensors"}
+        paths = {member: self.folder / name for member, name in names.items()}
+        files = torchscript.write_weights(traced, paths["weights"])
+        files |= torchscript.write_graph(traced, paths["graph"])
+        if precision != "fp32":
+            names["recovery"] = f"graph.{precision}.recovery.pt"
+            with precisions.wide(graph):
+                recovery = packed.trace(graph, self.sample.ids)
+            files |= torchscript.write_graph(recovery, self.folder / names["recovery"])
+        read_back = torchscript.read(paths["graph"], paths["weights"])
+        self._keep("torchscript", precision, names, files, read_back)
+
+    def compiled(self, graph, precision: str, isa: str) -> None:
+        """After the TorchScript form, whose weights and recovery graph it shares."""
+        if self.layout != "packed":
+            raise ExportError(f"a graph of layout {self.layout} is not compiled")
+        base = next(form.members for form in self.forms if form.precision == precision)
+        weights = torchscript.state(graph)
+        size = sum(tensor.nbytes for tensor in weights.values())
+        made = compiled.write(graph, self.sample.ids, size, self.folder, f"graph.{precision}", isa)
+        members = {
+            **base,
+            "graph": made.graph,
+            "externs": made.externs,
+            "tensors_inside": made.tensors_inside,
+            "isa": made.isa,
+        }
+        self._keep("compiled", precision, members, made.files, compiled.Runner(self.folder, made, weights))
+
+    def discard_unlisted(self) -> None:
+        """What a form that failed has left."""
+        for path in self.folder.iterdir():
+            if path.name.startswith(("graph.", "weights.")) and path.name not in self.files:
+                path.unlink()
+
+
+def _write_forms(writer: Writer, graph, traced, arguments, progress) -> None:
+    """The base form first, which must succeed; the others are left out with a word if they do not."""
+    writer.torchscript(graph, traced, "fp32")
+    progress.phase(f"torchscript fp32: {writer.forms[-1].agreement}")
+    for precision in ["fp32", *arguments.precision]:
+        if precision != "fp32":
+            precisions.narrow(graph.transformer, precisions.DTYPES[precision])
+            _attempt(
+                progress,
+                f"torchscript {precision}",
+                writer,
+                lambda p=precision: writer.torchscript(graph, packed.trace(graph, writer.sample.ids), p),
+            )
+        if arguments.compile and precision != "fp16":
+            _attempt(
+                progress,
+                f"compiled {precision}",
+                writer,
+                lambda p=precision: writer.compiled(graph, p, arguments.isa or compiled.best_level()),
+            )
+    writer.discard_unlisted()
+
+
+def _attempt(progress, what: str, writer: Writer, write) -> None:
+    try:
+        write()
+        progress.phase(f"{what}: {writer.forms[-1].agreement}")
+    except ExportError as error:
+        progress.warn(f"goes on without the form {what}: {error}")
 
 
 def export(arguments, progress) -> str:
@@ -115,35 +207,29 @@ def export(arguments, progress) -> str:
     progress.phase(f"loaded {type(model.transformer).__name__} from '{arguments.source}'")
 
     with destination as folder:
-        files = {"tokenizer.json": write_file(folder / "tokenizer.json", model.tokenizer_json.encode())}
+        tokenizer = write_file(folder / "tokenizer.json", model.tokenizer_json.encode())
         sample = _sample(model, folder / "tokenizer.json")
         dim = sample.vectors.shape[1]
         # The small vocabulary of a test model need not tell scripts apart, a real one does.
         alike = gate.median_cosine(sample.vectors[: sample.golden])
-        warning = f"; WARNING: texts look alike to this model, median cosine {alike:.3f}"
-        progress.phase(
-            f"ids and reference vectors of {len(sample.texts)} texts"
-            + (warning if alike > gate.ALIKE else "")
-        )
+        if alike > gate.ALIKE:
+            progress.warn(f"texts look alike to this model, median cosine {alike:.3f}")
+        progress.phase(f"ids and reference vectors of {len(sample.texts)} texts")
 
-        graph, layout, why = _traced(model, sample)
+        graph, traced, layout, why = _traced(model, sample)
         progress.phase(f"traced, layout {layout}" + (f" because: {why}" if why else ""))
 
-        files |= torchscript.write(graph, folder / GRAPH, folder / WEIGHTS)
+        writer = Writer(model, layout, sample, folder)
+        _write_forms(writer, graph, traced, arguments, progress)
+        files = {"tokenizer.json": tokenizer, **writer.files}
         files |= write_golden(folder, sample.texts, sample.ids, sample.vectors, sample.golden)
-        progress.phase("wrote graph, weights and golden texts")
-
-        read_back = torchscript.read(folder / GRAPH, folder / WEIGHTS)
-        agreement = gate.compare(model, read_back, layout, sample.ids, sample.vectors)
-        progress.phase(f"compared {len(sample.texts)} texts in batches of {gate.BATCH_SIZES}")
-
-        write_manifest(folder, _manifest(model, layout, agreement, dim, files))
+        write_manifest(folder, _manifest(model, layout, writer.forms, dim, files))
         destination.publish()
         progress.phase(f"published '{destination.path}'")
 
     size = sum(entry["bytes"] for entry in files.values()) / 1e6
     return (
         f"{destination.path}: {dim} dimensions, {model.max_tokens} tokens, {model.pooling} pooling, "
-        f"{layout}, {size:.1f} MB, max |difference| {agreement.max_abs_error:.1e}, "
-        f"minimum cosine {agreement.min_cosine:.9f}, {progress.seconds:.1f} s"
+        f"{layout}, {size:.1f} MB, {', '.join(f'{f.form} {f.precision}' for f in writer.forms)}, "
+        f"{writer.forms[0].agreement}, {progress.seconds:.1f} s"
     )

@@ -67,7 +67,7 @@ class PackedGraph(_Graph):
             return positions
         counts = (ids != self.padding).long()
         before = counts.cumsum(0) - counts
-        begins = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff())
+        begins = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff(), output_size=ids.shape[0])
         return (counts.cumsum(0) - before[begins]) * counts + self.padding
 
     def forward(self, ids, positions, cu_seqlens):
@@ -110,7 +110,8 @@ def batches(graph_layout: str, sequences: list[list[int]], size: int) -> list[li
 def run(graph, layout: str, sequences: list[list[int]], size: int) -> np.ndarray:
     """Pooled vectors of ``sequences``, computed ``size`` at a time."""
     rows: list[np.ndarray | None] = [None] * len(sequences)
-    with torch.inference_mode():
+    # Optimized execution compiles a graph anew for every shape.
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
         for numbers in batches(layout, sequences, size):
             vectors = graph(*pack([sequences[i] for i in numbers])).numpy()
             for i, vector in zip(numbers, vectors, strict=True):

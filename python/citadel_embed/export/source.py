@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import json
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ NO_LIMIT = 1 << 20
 # These choose frequencies by the longest text of a batch, once it has more tokens than this member says.
 DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
+# What a Transformer may be kept in.
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+# Of a batch with its padding: a decoder takes minutes for the longest text eight times over.
+BATCH_TOKENS = 4096
+BATCH_TEXTS = 8
+
 
 @dataclass
 class Source:
@@ -43,6 +51,11 @@ class Source:
         return self.model[0].auto_model
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the Transformer's weights."""
+        return self.transformer.dtype
+
+    @property
     def pooling(self) -> str:
         mode = self.model[1].pooling_mode
         return mode if isinstance(mode, str) else "+".join(mode)
@@ -58,9 +71,13 @@ class Source:
 
     @property
     def inner_modules(self) -> list[torch.nn.Module]:
-        """What follows the Transformer inside the graph: all but a final Normalize."""
+        """What follows the Transformer inside the graph, in float32: all but a final Normalize."""
         modules = list(self.model)[1:]
-        return modules[:-1] if self.normalize else modules
+        modules = modules[:-1] if self.normalize else modules
+        if self.dtype == torch.float32:
+            return modules
+        # The reference goes on with its own, which sentence-transformers brought to the Transformer's dtype.
+        return [copy.deepcopy(module).float() for module in modules]
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -79,11 +96,25 @@ class Source:
         return features["input_ids"][0].long().tolist()
 
     def encode(self, sentences: list[str]) -> np.ndarray:
-        """The reference: vectors of ``sentences`` without a prompt."""
+        """The reference: vectors of ``sentences`` without a prompt, as float32 whatever they come as."""
+        lengths = [len(self.ids(sentence)) for sentence in sentences]
+        rows: list[np.ndarray | None] = [None] * len(sentences)
+        for numbers in _batches(lengths):
+            found = self._encode([sentences[i] for i in numbers])
+            for i, vector in zip(numbers, found, strict=True):
+                rows[i] = vector
+        return np.stack(rows)
+
+    def _encode(self, sentences: list[str]) -> np.ndarray:
+        """One batch."""
         try:
             vectors = self.model.encode(
-                sentences, prompt="", batch_size=8, convert_to_numpy=True, show_progress_bar=False
-            )
+                sentences,
+                prompt="",
+                batch_size=len(sentences),
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            ).astype(np.float32)
         except Exception as error:
             raise ExportError(
                 "sentence-transformers itself fails on texts of up to "
@@ -92,6 +123,19 @@ class Source:
         if not np.isfinite(vectors).all():
             raise ExportError("sentence-transformers itself gives NaN or infinity")
         return vectors
+
+
+def _batches(lengths: list[int]) -> list[list[int]]:
+    """Numbers of texts in batches, the longest first, within both limits; a longer text goes alone."""
+    batches: list[list[int]] = []
+    room = 0
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not room:
+            room = min(BATCH_TEXTS, max(1, BATCH_TOKENS // max(1, lengths[i])))
+            batches.append([])
+        batches[-1].append(i)
+        room -= 1
+    return batches
 
 
 def _is_normalize(module: torch.nn.Module) -> bool:
@@ -158,12 +202,12 @@ def _drop_pooler(transformer: torch.nn.Module) -> None:
         transformer.pooler = None
 
 
-def _load(source: str) -> tuple[SentenceTransformer, set[str]]:
+def _load(source: str, dtype: torch.dtype | str) -> tuple[SentenceTransformer, set[str]]:
     """The model, and the weights that no file has."""
     try:
         with _missing_weights() as missing:
             model = SentenceTransformer(
-                source, device="cpu", model_kwargs={"dtype": torch.float32}, trust_remote_code=False
+                source, device="cpu", model_kwargs={"dtype": dtype}, trust_remote_code=False
             )
     except Exception as error:
         asked = "" if Path(source).exists() else "is no folder here, and "
@@ -190,9 +234,16 @@ def _check_transformer(module) -> None:
     found = (method.get("method"), method.get("method_output_name"), module.module_output_name)
     if found != ("forward", "last_hidden_state", "token_embeddings"):
         raise ExportError(f"the Transformer gives {found[1]} of {found[0]}(), expected last_hidden_state")
-    for name, tensor in module.auto_model.named_parameters():
-        if tensor.dtype != torch.float32:
-            raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected torch.float32")
+
+
+def _check_dtype(transformer: torch.nn.Module, asked: torch.dtype | str) -> None:
+    """All weights are of the dtype that was asked for; "auto" leaves it to the checkpoint."""
+    expected = transformer.dtype if asked == "auto" else asked
+    if expected not in DTYPES:
+        raise ExportError(f"the Transformer's weights are {expected}, expected some of {DTYPES}")
+    for name, tensor in transformer.named_parameters():
+        if tensor.dtype != expected:
+            raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected {expected}")
 
 
 def _check_experts(transformer: torch.nn.Module) -> None:
@@ -289,12 +340,18 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
             )
 
 
-def load(source: str, name: str) -> Source:
-    """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of."""
+def load(source: str, name: str, dtype: torch.dtype | str | None = None) -> Source:
+    """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of.
+
+    The Transformer is loaded in float32 unless ``dtype`` says otherwise; "auto" is the checkpoint's own,
+    whose weights are not copied: they stay in the mapped files.
+    """
     _check_source(source)
+    dtype = dtype or torch.float32
     with contextlib.redirect_stdout(None):
-        model, missing = _load(source)
+        model, missing = _load(source, dtype)
     _check_modules(model)
+    _check_dtype(model[0].auto_model, dtype)
     _check_weights(missing)
     _check_activations(model, source)
     _drop_pooler(model[0].auto_model)

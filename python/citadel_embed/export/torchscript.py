@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from .pack import write_file, write_safetensors
 GRAPH_LIMIT = 4 << 20
 
 
-def _state(module) -> dict[str, torch.Tensor]:
+def state(module) -> dict[str, torch.Tensor]:
     """Every parameter and buffer under the name by which the backend binds it."""
     named = list(module.named_parameters(remove_duplicate=False))
     named += list(module.named_buffers(remove_duplicate=False))
@@ -41,26 +42,41 @@ def _archive(module: torch.jit.ScriptModule) -> bytes:
     return kept.getvalue()
 
 
-def write(traced: torch.jit.ScriptModule, graph_path: Path, weights_path: Path) -> dict:
-    """Write both files; returns their entries in the manifest. The module is empty afterwards."""
-    state = _state(traced)
-    weights = write_safetensors(weights_path, state)
+@contextlib.contextmanager
+def _without_weights(state: dict[str, torch.Tensor]):
+    """Within, every tensor is empty; the graph is saved so."""
+    kept = {name: tensor.data for name, tensor in state.items()}
     for tensor in state.values():
         tensor.data = torch.empty(0, dtype=tensor.dtype)
-    graph = _archive(traced)
+    try:
+        yield
+    finally:
+        for name, tensor in state.items():
+            tensor.data = kept[name]
+
+
+def write_weights(module: torch.nn.Module, path: Path) -> dict:
+    """Write parameters and buffers; returns their entry in the manifest."""
+    return {path.name: write_safetensors(path, state(module))}
+
+
+def write_graph(traced: torch.jit.ScriptModule, path: Path) -> dict:
+    """Write the graph alone; returns its entry in the manifest."""
+    with _without_weights(state(traced)):
+        graph = _archive(traced)
     if len(graph) > GRAPH_LIMIT:
         raise ExportError(
             f"the graph without weights has {len(graph)} bytes, more than {GRAPH_LIMIT}: "
             "tracing made constants of weights"
         )
-    return {weights_path.name: weights, graph_path.name: write_file(graph_path, graph)}
+    return {path.name: write_file(path, graph)}
 
 
 def read(graph_path: Path, weights_path: Path) -> torch.jit.ScriptModule:
     """The form as the backend reads it, from the files alone."""
     module = torch.jit.load(str(graph_path), map_location="cpu").eval()
     weights = safetensors.torch.load_file(str(weights_path))
-    for name, tensor in _state(module).items():
+    for name, tensor in state(module).items():
         tensor.data = weights.pop(name)
     if weights:
         raise ExportError(f"the graph does not use the tensor '{next(iter(weights))}'")

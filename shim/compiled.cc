@@ -1,0 +1,82 @@
+// Graphs that AOTInductor has compiled into a shared object: torch.compile for C++.
+#include "graph.h"
+#include "guard.h"
+
+#include <torch/csrc/inductor/aoti_runner/model_container_runner_cpu.h>
+
+#include <string>
+#include <unordered_map>
+
+namespace
+{
+
+class Compiled final : public Graph
+{
+  public:
+    // So many runs at once share one copy of the constants.
+    Compiled(const std::string &path, size_t runs) : runner_(path, runs) {}
+
+    // Let every constant lie where the caller has it.
+    int bind(const ce_backend_model &given, ce_error *error)
+    {
+        std::unordered_map<std::string, const ce_tensor *> tensors;
+        for (size_t i = 0; i < given.tensor_count; i++)
+            tensors.emplace(given.tensors[i].name, &given.tensors[i]);
+        std::unordered_map<std::string, at::Tensor> constants;
+        for (const auto &[constant, name] : runner_.getConstantNamesToOriginalFQNs()) {
+            auto at = tensors.find(name);
+            if (at == tensors.end())
+                return ce_fail(error, CE_E_BAD_MODEL,
+                               "the graph needs tensor '%s', which is missing",
+                               Printable(name).line);
+            constants.emplace(constant, in_place(*at->second));
+        }
+        runner_.update_constant_buffer(constants, false, true, true);
+        return CE_OK;
+    }
+
+    at::Tensor run(const at::Tensor &ids, const at::Tensor &positions,
+                   const at::Tensor &cu_seqlens) const override
+    {
+        std::vector<at::Tensor> outputs = runner_.run({ids, positions, cu_seqlens});
+        TORCH_CHECK(outputs.size() == 1, "the graph gave ", outputs.size(), " tensors, expected 1");
+        return outputs[0];
+    }
+
+    size_t bytes() const override
+    {
+        return runner_.constant_bytes();
+    }
+
+    size_t fewest_texts() const override
+    {
+        return 2;
+    }
+
+  private:
+    struct Runner : torch::inductor::AOTIModelContainerRunnerCpu {
+        using AOTIModelContainerRunnerCpu::AOTIModelContainerRunnerCpu;
+
+        size_t constant_bytes() const
+        {
+            uint64_t bytes = 0;
+            if (get_constants_blob_size_func_)
+                get_constants_blob_size_func_(container_handle_, &bytes);
+            return bytes;
+        }
+    };
+
+    mutable Runner runner_; // may run on many threads at once, though its method is not const
+};
+
+} // namespace
+
+int load_compiled(const ce_backend_model &given, std::unique_ptr<Graph> *out, ce_error *error)
+{
+    auto compiled = std::make_unique<Compiled>(given.path, given.threads);
+    if (!given.tensors_inside)
+        if (int status = compiled->bind(given, error))
+            return status;
+    *out = std::move(compiled);
+    return CE_OK;
+}

@@ -1,0 +1,48 @@
+"""The models of scripts/make_models.py and their packs, made when they are first asked for.
+
+They lie in ``$CITADEL_YARDSTICKS`` (by default ``build/yardsticks``), each beside a digest of the code that made
+it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import citadel_embed.export
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("CITADEL_YARDSTICKS", ROOT / "build" / "yardsticks"))
+SCRIPT = ROOT / "scripts" / "make_models.py"
+EXPORTER = Path(citadel_embed.export.__file__).parent
+
+
+def _digest(paths: Iterable[Path], *more: str) -> str:
+    parts = [path.read_bytes() for path in paths] + [text.encode() for text in more]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _made(place: Path, digest: str, command: list[str | Path]) -> Path:
+    """``place`` as ``command`` makes it, which runs in a process of its own for the sake of memory."""
+    stamp = place.with_name(f"{place.name}.made")
+    if not (place.exists() and stamp.exists() and stamp.read_text() == digest):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, *command], check=True)
+        stamp.write_text(digest)
+    return place
+
+
+def folder(name: str) -> Path:
+    return _made(CACHE / name, _digest([SCRIPT]), [SCRIPT, CACHE, name])
+
+
+def pack(name: str) -> Path:
+    versions = map(importlib.metadata.version, ("torch", "transformers", "sentence_transformers"))
+    digest = _digest([SCRIPT, *sorted(EXPORTER.glob("*.py"))], *versions)
+    place = CACHE / "packs" / name
+    return _made(place, digest, ["-m", "citadel_embed.export", folder(name), place, "--force", "--quiet"])
