@@ -60,8 +60,8 @@ static double cosine_needed(const ce_artifact *form)
     return fmin(REDUCED_COSINE, form->min_cosine - .0005);
 }
 
-static int compare(const citadel_model *model, size_t index, double difference,
-                   double cosine, ce_error *error)
+static int compare(const citadel_model *model, size_t index, double difference, double cosine,
+                   ce_error *error)
 {
     const ce_pack *pack = model->pack;
     const float *expected = pack->golden.vectors + index * pack->dim;
