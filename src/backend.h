@@ -33,8 +33,8 @@ typedef struct ce_backend_model {
     const char *path;
     const void *graph;
     size_t graph_size;
-    const ce_tensor
-        *tensors; /* parameters and buffers of the graph and the recovery graph, by name */
+    /* Parameters and buffers of the graph and the recovery graph, by name. */
+    const ce_tensor *tensors;
     size_t tensor_count;
     int tensors_inside; /* the compiled graph has its own copy, and needs no tensors */
     /* For a form of less than fp32: a TorchScript graph over the same tensors whose activations are
