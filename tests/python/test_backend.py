@@ -48,9 +48,9 @@ def pack_of(graph: torch.nn.Module, folder: Path) -> Path:
     files, artifact = manifest["files"], manifest["artifacts"][0]
     for name in (artifact["graph"], artifact["weights"]):
         (folder / name).unlink()
-    files |= torchscript.write(
-        torch.jit.script(graph), folder / artifact["graph"], folder / artifact["weights"]
-    )
+    scripted = torch.jit.script(graph)
+    files |= torchscript.write_weights(scripted, folder / artifact["weights"])
+    files |= torchscript.write_graph(scripted, folder / artifact["graph"])
     vectors = folder / "golden.safetensors"
     count = len(json.loads((folder / "golden.json").read_text())["texts"])
     packing.write_safetensors(vectors, {"vectors": torch.zeros(count, DIM)})
