@@ -36,7 +36,7 @@ class Agreement:
 
 def normalized(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return vectors / np.maximum(length, 1e-12)
+    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def _cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
