@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +121,24 @@ def test_texts_are_told_apart(cases, name):
     assert gate.median_cosine(cases(name).expected[: len(SENTENCES)]) < 0.8
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_gain_is_one_and_no_bias_zero(cases, name):
+    model = source.load(cases(name).folder, "x")
+    for parameter, values in model.transformer.named_parameters():
+        if values.dim() == 1:
+            assert values.std() > 0.05, parameter
+
+
+def test_made_again_the_files_are_the_same(tmp_path):
+    made = []
+    for run in ("a", "b"):
+        command = [sys.executable, yardsticks.SCRIPT, tmp_path / run, "--layers", "1", NAMES[0]]
+        subprocess.run(command, check=True)
+        files = sorted(path for path in (tmp_path / run).rglob("*") if path.is_file())
+        made.append({path.relative_to(tmp_path / run): path.read_bytes() for path in files})
+    assert made[0] == made[1]
+
+
 def shift_positions(model: source.Source) -> None:
     table = model.transformer.embeddings.position_embeddings.weight
     table.data = table.data.roll(1, 0)
@@ -192,6 +211,16 @@ def test_bfloat16_source(cases, name, dtype):
     assert gate._cosines(vectors, own.astype(np.float32)).min() >= 0.9998
     cosines = gate._cosines(vectors, case.expected[: len(SENTENCES)])
     assert 0.9995 <= cosines.min() < 1 - 1e-6
+
+
+def test_published_layout_of_phi3_is_refused(cases, tmp_path):
+    """Without our settings, sentence-transformers puts each text into the chat template."""
+    ours = {"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling"}
+    for path in Path(cases(NAMES[2]).folder).iterdir():
+        if path.name not in ours:
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(citadel_embed.export.ExportError, match="texts go through a chat template"):
+        source.load(str(tmp_path), "x", "auto")
 
 
 def test_weights_are_of_the_dtype_that_was_asked_for(cases):
