@@ -186,6 +186,12 @@ typedef struct citadel_engine citadel_engine;
 
 #define CITADEL_ENGINE_NO_ENVIRONMENT 1u /* flag: ignore environment variables */
 
+/* A switch of the options: its environment variable decides (true, false, 1, 0, on, off, yes or no,
+ * in any case), else the default named with the switch. */
+#define CITADEL_SWITCH_DEFAULT 0
+#define CITADEL_SWITCH_ON 1
+#define CITADEL_SWITCH_OFF (-1)
+
 typedef struct citadel_engine_options {
     size_t size;
     uint32_t flags;   /* CITADEL_ENGINE_* */
@@ -204,12 +210,19 @@ typedef struct citadel_engine_options {
     uint32_t cache_models; /* models kept in memory, at most 1000; 0: MODEL_CACHE_SIZE, else 4 */
     uint32_t batch_tokens; /* tokens computed in one pass at most, 16 to 1048576 (a longer text goes
                               alone); 0: a default that suits the backend */
-    uint32_t reserved0;
+    /* CITADEL_SWITCH_*. `optimization` (INFERENCE_OPTIMIZATION, on): off takes a model's TorchScript
+       form of its own precision, whatever the other two say. `compile` (TORCH_COMPILE_ENABLED, on):
+       compiled forms come before TorchScript. `mixed_precision` (MIXED_PRECISION_ENABLED, off): bf16
+       forms come before a model's own precision, on a CPU that has bf16 instructions and where the
+       smallest cosine measured at export is .9999 or more. */
+    int32_t optimization;
+    int32_t compile;
+    int32_t mixed_precision;
 } citadel_engine_options;
 
-#define CITADEL_ENGINE_OPTIONS_INIT                                              \
-    {                                                                            \
-        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 \
+#define CITADEL_ENGINE_OPTIONS_INIT                                                    \
+    {                                                                                  \
+        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 \
     }
 
 /* Write defaults into `size` bytes (sizeof *options), never beyond. */
@@ -240,7 +253,7 @@ typedef struct citadel_model citadel_model;
 typedef struct citadel_load_options {
     size_t size;
     uint32_t flags;    /* none defined: 0 */
-    int32_t precision; /* CITADEL_PRECISION_*; AUTO: the most exact form that the model has */
+    int32_t precision; /* CITADEL_PRECISION_*; AUTO: the model's own, or as mixed_precision says */
     /* 64 hexadecimal digits: refuse the model unless its identity is this and the SHA-256 of every
        file agrees. NULL: checksums (CRC-32C) only. */
     const char *require_id;
@@ -260,8 +273,10 @@ CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t
  * hold code: load only packs that you trust.
  *
  * "Loaded" means verified: checksums have been compared and the pack's golden texts have been
- * embedded and agree with the vectors stored beside them. Models are shared by everyone who loads
- * them through the same engine.
+ * embedded and agree with the vectors stored beside them. Of the forms that a pack has, the first
+ * that passes is taken: one that fails, for whatever reason, is given up with a warning in the log,
+ * and the next is tried (docs/forms.md). A precision that is asked for is never another one. Models
+ * are shared by everyone who loads them through the same engine.
  * Errors: INVALID_ARGUMENT, ABI, NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND, NO_MEMORY,
  * FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *engine,
@@ -288,10 +303,12 @@ typedef struct citadel_info {
     const char *id;             /* identity: 64 hexadecimal digits */
     const char *architecture;   /* "BertModel" */
     const char *backend;        /* "libtorch 2.11.0" */
-    const char *form;           /* "torchscript" */
+    const char *form;           /* "torchscript" or "compiled" */
     const char *pooling;        /* "mean", "cls", ... */
     const char *layout;         /* "packed", or "padded": texts of one length are batched */
     const char *default_prompt; /* name of the prompt used when none is asked for, or NULL */
+    const char *explain; /* why form, precision, pooling, prompt and limit are what they are, a
+                                   line for each, and one for every form skipped or failed */
     uint32_t dim;
     uint32_t max_tokens; /* special tokens included */
     uint32_t vocab_size;
@@ -299,16 +316,22 @@ typedef struct citadel_info {
     uint32_t normalize; /* 1: the model ends with L2 normalisation */
     uint32_t prompts;   /* for citadel_model_prompt */
     uint64_t weight_bytes;
-    double load_seconds;
-    double golden_error; /* largest difference from the golden vectors checked at load */
+    double load_seconds;      /* until the golden texts had their vectors and these were compared */
+    double tokenizer_seconds; /* parts of it, those of forms that failed included */
+    double weights_seconds;
+    double backend_seconds;
+    double check_seconds;
+    double golden_error;  /* largest difference from the golden vectors checked at load */
+    double golden_cosine; /* smallest cosine with them */
+    double min_cosine;    /* smallest cosine that the export measured for this form; 0: not known */
     uint32_t golden_texts;
-    uint32_t reserved0;
+    uint32_t fallbacks; /* forms that failed before this one */
 } citadel_info;
 
 #define CITADEL_INFO_INIT                                                                          \
     {                                                                                              \
-        sizeof(citadel_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0                                                                       \
+        sizeof(citadel_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                               \
     }
 
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_info(const citadel_model *model,
@@ -380,6 +403,9 @@ typedef struct citadel_text_result {
  * Texts longer than the limit are cut on the right, as sentence-transformers does; `results` tells.
  * A text is read no further than the cut needs. A text's vector does not depend on what is embedded
  * beside it beyond rounding: 2e-6 in any number of a normalised fp32 vector.
+ *
+ * A form of less than fp32 can come with a recovery graph, through which a text whose vector is not
+ * finite is computed once more, with fp32 activations.
  *
  * A bad text (invalid UTF-8, a vector that is not finite) fails the call, and the error names the
  * first one. Without `results` nothing more is computed then. With `results` the other texts are

@@ -24,8 +24,8 @@ typedef enum ce_layout {
     CE_LAYOUT_PADDED = 2  /* the graph needs texts of one length in a batch */
 } ce_layout;
 
-/* Everything a model needs, already verified. All memory belongs to the caller and stays as it is
- * until model_unload has returned. */
+/* Everything a model needs, already verified. All memory belongs to the caller: the tensors stay as
+ * they are until model_unload has returned, the rest until model_load has. */
 typedef struct ce_backend_model {
     const char *form; /* "torchscript", or "compiled" */
     /* Where the graph is: a shared object for the compiled form, which is opened under its path; for
@@ -33,7 +33,8 @@ typedef struct ce_backend_model {
     const char *path;
     const void *graph;
     size_t graph_size;
-    const ce_tensor *tensors; /* parameters and buffers of the graph and the recovery graph, by name */
+    /* Parameters and buffers of the graph and the recovery graph, by name. */
+    const ce_tensor *tensors;
     size_t tensor_count;
     int tensors_inside; /* the compiled graph has its own copy, and needs no tensors */
     /* For a form of less than fp32: a TorchScript graph over the same tensors whose activations are

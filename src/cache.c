@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine.h"
+#include "form.h"
 #include "model.h"
 #include "names.h"
 #include "pack.h"
@@ -91,10 +92,17 @@ static void add_alias(citadel_model *model, const char *name, int32_t precision)
     }
 }
 
-static citadel_model *find_id(const ce_cache *cache, const char *id, int32_t precision)
+/* A model that was to have the pack's first form serves who wants just that, also when it came to have another one. */
+static int serves(const citadel_model *model, const ce_pack *pack, int32_t precision)
+{
+    return model->slot.precision == pack->chosen->precision ||
+           (model->slot.automatic && precision == CITADEL_PRECISION_AUTO);
+}
+
+static citadel_model *find_pack(const ce_cache *cache, const ce_pack *pack, int32_t precision)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        if (m->slot.precision == precision && strcmp(m->slot.id, id) == 0 && !hidden(cache, m))
+        if (serves(m, pack, precision) && strcmp(m->slot.id, pack->id) == 0 && !hidden(cache, m))
             return m;
     return NULL;
 }
@@ -192,8 +200,8 @@ static void free_removed(ce_log *log, citadel_model *removed)
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
-static int add_slot(citadel_engine *engine, const ce_pack *pack, citadel_model **out,
-                    ce_error *error)
+static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precision,
+                    citadel_model **out, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     citadel_model *model = ce_calloc(1, sizeof *model);
@@ -204,6 +212,7 @@ static int add_slot(citadel_engine *engine, const ce_pack *pack, citadel_model *
     model->slot.linked = 1;
     model->slot.uses = 1;
     model->slot.precision = pack->chosen->precision;
+    model->slot.automatic = precision == CITADEL_PRECISION_AUTO;
     memcpy(model->slot.id, pack->id, sizeof model->slot.id);
     model->slot.next = cache->models;
     cache->models = model;
@@ -252,6 +261,7 @@ static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, citadel_mo
     int status = ce_model_load(model, pack, error);
     pthread_mutex_lock(&cache->lock);
     model->slot.state = status == CE_OK ? CE_CACHE_READY : CE_CACHE_FAILED;
+    model->slot.precision = pack->chosen->precision;
     if (status != CE_OK) {
         model->slot.status = status;
         model->slot.failure = *error;
@@ -263,30 +273,31 @@ static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, citadel_mo
 }
 
 /* The model if it is there, else a new slot for it, whose `*is_new`. */
-static int find_or_add(citadel_engine *engine, const ce_pack *pack, citadel_model **removed,
-                       citadel_model **out, int *is_new, ce_error *error)
+static int find_or_add(citadel_engine *engine, const ce_pack *pack, int32_t precision,
+                       citadel_model **removed, citadel_model **out, int *is_new, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     ce_cache_waiter self = {NULL};
     int status = CE_OK;
     *is_new = 0;
     do {
-        *out = find_id(cache, pack->id, pack->chosen->precision);
+        *out = find_pack(cache, pack, precision);
         if (!*out)
             status = make_room(cache, &self, removed, is_new, error);
     } while (status == CE_OK && !*out && !*is_new);
     if (*is_new)
-        status = add_slot(engine, pack, out, error);
+        status = add_slot(engine, pack, precision, out, error);
     leave_queue(cache, &self);
     return status;
 }
 
 /* With the lock held, which is let go while a model is loaded or room is waited for. `*pack` is taken when it is used. */
-static int find_or_load(citadel_engine *engine, ce_pack **pack, citadel_model **removed,
-                        citadel_model **out, citadel_model **dead, ce_error *error)
+static int find_or_load(citadel_engine *engine, ce_pack **pack, int32_t precision,
+                        citadel_model **removed, citadel_model **out, citadel_model **dead,
+                        ce_error *error)
 {
     int is_new;
-    int status = find_or_add(engine, *pack, removed, out, &is_new, error);
+    int status = find_or_add(engine, *pack, precision, removed, out, &is_new, error);
     if (status != CE_OK)
         return status;
     if (!is_new)
@@ -309,7 +320,7 @@ static int open_pack(citadel_engine *engine, const char *name, int32_t precision
     ce_free(path);
     if (status != CE_OK)
         return status;
-    status = ce_pack_choose(*pack, precision, error);
+    status = ce_form_choose(*pack, &engine->config, precision, error);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", (*pack)->path);
         ce_pack_close(*pack);
@@ -317,6 +328,8 @@ static int open_pack(citadel_engine *engine, const char *name, int32_t precision
     return status;
 }
 
+/* `*out` stays NULL when the model that was to be shared came to have another precision than the one asked for: look again,
+ * as it is no longer found. */
 static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t precision,
                              const char *require_id, citadel_model **out, ce_error *error)
 {
@@ -328,8 +341,11 @@ static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t p
 
     citadel_model *removed = NULL, *dead = NULL;
     pthread_mutex_lock(&cache->lock);
-    status = find_or_load(engine, &pack, &removed, out, &dead, error);
-    if (status == CE_OK) {
+    status = find_or_load(engine, &pack, precision, &removed, out, &dead, error);
+    if (status == CE_OK && pack && !serves(*out, pack, precision)) {
+        dead = end_use(cache, *out);
+        *out = NULL;
+    } else if (status == CE_OK) {
         /* A relative path means something else after chdir(). */
         if (name[0] == '/' || !strchr(name, '/'))
             add_alias(*out, name, precision);
@@ -365,7 +381,11 @@ int ce_cache_acquire(citadel_engine *engine, const char *name, int32_t precision
             return CE_OK;
         }
     }
-    return acquire_from_disk(engine, name, precision, require_id, out, error);
+    int status;
+    do {
+        status = acquire_from_disk(engine, name, precision, require_id, out, error);
+    } while (status == CE_OK && !*out);
+    return status;
 }
 
 void ce_cache_hold(citadel_model *model)

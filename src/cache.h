@@ -23,7 +23,8 @@ typedef struct ce_cache_slot {
     size_t handles;            /* references that callers hold */
     uint64_t last_use;         /* on the cache's clock */
     char id[65];               /* identity of the model */
-    int32_t precision;         /* of its form */
+    int32_t precision;         /* of its form; of the first to be tried, while it loads */
+    int automatic;             /* the form was not asked for by its precision */
     char *aliases[CE_ALIASES]; /* names that led here, to find it without touching the disk */
     int status;                /* of a failed load */
     ce_error failure;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     THREADS_MAX = 1024,
@@ -66,6 +67,50 @@ static int choose_number(const citadel_engine_options *options, const char *opti
     return value ? parse_number(variable, value, min, max, out, error) : CE_OK;
 }
 
+static int parse_switch(const char *name, const char *text, int *out, ce_error *error)
+{
+    static const char *const words[] = {"false", "true", "0", "1", "off", "on", "no", "yes"};
+    for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            *out = i % 2;
+            return CE_OK;
+        }
+    }
+    return ce_fail(error, CE_E_INVALID_ARGUMENT,
+                   "%s is '%s', expected true, false, 1, 0, on, off, yes or no", name, text);
+}
+
+static int choose_switch(const citadel_engine_options *options, const char *option_name,
+                         int32_t option, const char *variable, int *out, ce_error *error)
+{
+    if (option < CITADEL_SWITCH_OFF || option > CITADEL_SWITCH_ON)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT,
+                       "engine options: %s is %d, expected a CITADEL_SWITCH_* (%d to %d)",
+                       option_name, (int)option, CITADEL_SWITCH_OFF, CITADEL_SWITCH_ON);
+    const char *value = environment(options, variable);
+    if (option == CITADEL_SWITCH_DEFAULT)
+        return value ? parse_switch(variable, value, out, error) : CE_OK;
+    *out = option == CITADEL_SWITCH_ON;
+    return CE_OK;
+}
+
+/* Without optimization nothing is compiled and no precision mixed, whatever their own switches say. */
+static int read_switches(ce_config *config, const citadel_engine_options *options, ce_error *error)
+{
+    config->optimization = config->compile = 1;
+    int status = choose_switch(options, "optimization", options->optimization,
+                               "INFERENCE_OPTIMIZATION", &config->optimization, error);
+    if (status == CE_OK)
+        status = choose_switch(options, "compile", options->compile, "TORCH_COMPILE_ENABLED",
+                               &config->compile, error);
+    if (status == CE_OK)
+        status = choose_switch(options, "mixed_precision", options->mixed_precision,
+                               "MIXED_PRECISION_ENABLED", &config->mixed_precision, error);
+    config->compile &= config->optimization;
+    config->mixed_precision &= config->optimization;
+    return status;
+}
+
 static int set_string(char **out, const char *value, ce_error *error)
 {
     *out = ce_strndup(value, strlen(value));
@@ -103,8 +148,6 @@ static int check(const citadel_engine_options *options, ce_error *error)
                        "engine options: log_level is %d, expected CITADEL_LOG_NONE (%d) to "
                        "CITADEL_LOG_DEBUG (%d)",
                        (int)options->log_level, CITADEL_LOG_NONE, CITADEL_LOG_DEBUG);
-    if (options->reserved0)
-        return ce_fail(error, CE_E_INVALID_ARGUMENT, "engine options: reserved0 must be 0");
     return CE_OK;
 }
 
@@ -127,6 +170,8 @@ static int read_all(ce_config *config, const citadel_engine_options *options, ce
     if (status == CE_OK)
         status = choose_number(options, "batch_tokens", options->batch_tokens, NULL,
                                BATCH_TOKENS_MIN, BATCH_TOKENS_MAX, &config->batch_tokens, error);
+    if (status == CE_OK)
+        status = read_switches(config, options, error);
     if (status != CE_OK)
         return status;
 

@@ -9,6 +9,7 @@ typedef struct ce_config {
     unsigned threads;
     unsigned cache_models;
     unsigned batch_tokens;
+    int optimization, compile, mixed_precision; /* the last two only where the first is on */
     char *model_path;
     char *torch_backend; /* NULL: beside the library */
     citadel_log_fn *log;

@@ -253,22 +253,78 @@ static void lay_out(batch_job *job)
     cu_seqlens[job->range->count] = (int32_t)token;
 }
 
+static window_text *text_of(const batch_job *job, size_t i)
+{
+    const uint64_t *order = job->request->call->order.data;
+    window_text *texts = job->request->call->texts.data;
+    return &texts[order[job->range->first + i]];
+}
+
+/* Write the rows of the batch's texts that have none yet; returns how many still have none. */
+static size_t write_rows(batch_job *job)
+{
+    const request *r = job->request;
+    const float *vector = job->vectors;
+    size_t bad = 0;
+    for (size_t i = 0; i < job->range->count; i++) {
+        window_text *text = text_of(job, i);
+        if (text->finite)
+            continue;
+        text->finite = ce_output_write(&r->output, vector, row_of(r, text->index));
+        bad += !text->finite;
+        vector += r->output.model_dim;
+    }
+    return bad;
+}
+
+/* Move the texts without a row to the front of the batch's own arrays, and leave out the others. */
+static void keep_bad(batch_job *job)
+{
+    const uint32_t *lengths = job->request->call->lengths.data;
+    const window_text *texts = job->request->call->texts.data;
+    int32_t *ids = (int32_t *)job->batch.ids;
+    int32_t *positions = (int32_t *)job->batch.positions;
+    int32_t *cu_seqlens = (int32_t *)job->batch.cu_seqlens;
+    size_t from = 0, to = 0, kept = 0;
+    for (size_t i = 0; i < job->range->count; i++) {
+        const window_text *text = text_of(job, i);
+        size_t length = lengths[text - texts];
+        if (!text->finite) {
+            memmove(ids + to, ids + from, length * sizeof *ids);
+            memmove(positions + to, positions + from, length * sizeof *positions);
+            to += length;
+            cu_seqlens[++kept] = (int32_t)to;
+        }
+        from += length;
+    }
+    job->batch.texts = kept;
+    job->batch.tokens = to;
+}
+
+/* Texts whose numbers overflowed are computed once more where larger ones fit. */
+static void recover(batch_job *job, size_t bad, int threads)
+{
+    citadel_model *model = job->request->model;
+    keep_bad(job);
+    atomic_fetch_add_explicit(&model->engine->counters.nan_recoveries, bad, memory_order_relaxed);
+    job->status = model->backend->recover(model->backend_model, &job->batch, threads, job->vectors,
+                                          &job->failure);
+    if (job->status == CE_OK)
+        write_rows(job);
+}
+
 static void run_batch(ce_job *base, int threads)
 {
     batch_job *job = (batch_job *)base;
-    const request *r = job->request;
+    const citadel_model *model = job->request->model;
     lay_out(job);
-    job->status = r->model->backend->run(r->model->backend_model, &job->batch, threads,
-                                         job->vectors, &job->failure);
+    job->status = model->backend->run(model->backend_model, &job->batch, threads, job->vectors,
+                                      &job->failure);
     if (job->status != CE_OK)
         return;
-    const uint64_t *order = r->call->order.data;
-    window_text *texts = r->call->texts.data;
-    for (size_t i = 0; i < job->range->count; i++) {
-        window_text *text = &texts[order[job->range->first + i]];
-        text->finite = ce_output_write(&r->output, job->vectors + i * r->output.model_dim,
-                                       row_of(r, text->index));
-    }
+    size_t bad = write_rows(job);
+    if (bad > 0 && model->recovers)
+        recover(job, bad, threads);
 }
 
 static int reserve_batches(ce_call *call, size_t texts, size_t tokens, size_t batches, size_t dim,

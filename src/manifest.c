@@ -1,9 +1,12 @@
 #include "manifest.h"
 
 #include "base/mem.h"
+#include "citadel_embed.h"
+#include "form.h"
 #include "precision.h"
 #include "json/json.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TOKENS_MOST = 1 << 24, DIM_MOST = 1 << 20 };
@@ -70,6 +73,13 @@ static void read_file_name(ce_json *json, char **out)
 {
     read_text(json, out);
     check_file_name(json, *out);
+}
+
+static void read_file_name_or_null(ce_json *json, char **out)
+{
+    read_text_or_null(json, out);
+    if (*out)
+        check_file_name(json, *out);
 }
 
 static int hex_value(char c)
@@ -157,6 +167,65 @@ static void read_precision(ce_json *json, int32_t *precision)
     ce_free(name);
 }
 
+static void read_base_precision(ce_json *json, int32_t *precision)
+{
+    read_precision(json, precision);
+    if (*precision < 0)
+        ce_json_fail(json, "precision is none of fp32, bf16, fp16, int8");
+}
+
+static void read_isa(ce_json *json, ce_artifact *artifact)
+{
+    artifact->has_isa = 1;
+    ce_json_array(json);
+    while (ce_json_element(json)) {
+        char **feature =
+            append(json, (void **)&artifact->isa, &artifact->isa_count, sizeof *feature);
+        if (!feature)
+            return;
+        read_text(json, feature);
+    }
+}
+
+static double read_measure(ce_json *json, const char *name, double min, double max)
+{
+    double value = ce_json_number(json);
+    if (!(value >= min && value <= max))
+        ce_json_fail(json, "%s is a number from %g to %g", name, min, max);
+    return value;
+}
+
+/* An exporter's cosine of equal vectors can come out a little above 1. */
+static void read_artifact_member(ce_json *json, ce_json_text key, ce_artifact *artifact)
+{
+    if (ce_json_is(key, "form"))
+        read_text(json, &artifact->form);
+    else if (ce_json_is(key, "precision"))
+        read_precision(json, &artifact->precision);
+    else if (ce_json_is(key, "device"))
+        read_text(json, &artifact->device);
+    else if (ce_json_is(key, "graph"))
+        read_file_name(json, &artifact->graph);
+    else if (ce_json_is(key, "weights"))
+        read_file_name_or_null(json, &artifact->weights);
+    else if (ce_json_is(key, "recovery"))
+        read_file_name_or_null(json, &artifact->recovery);
+    else if (ce_json_is(key, "externs"))
+        read_file_name_or_null(json, &artifact->externs);
+    else if (ce_json_is(key, "torch"))
+        read_text_or_null(json, &artifact->torch);
+    else if (ce_json_is(key, "isa"))
+        read_isa(json, artifact);
+    else if (ce_json_is(key, "tensors_inside"))
+        artifact->tensors_inside = ce_json_boolean(json);
+    else if (ce_json_is(key, "min_cosine"))
+        artifact->min_cosine = read_measure(json, "min_cosine", -1, 1.001);
+    else if (ce_json_is(key, "max_abs_error"))
+        artifact->max_abs_error = read_measure(json, "max_abs_error", 0, HUGE_VAL);
+    else
+        ce_json_skip(json);
+}
+
 static void read_artifact(ce_json *json, ce_pack *pack)
 {
     ce_artifact *artifact =
@@ -165,23 +234,12 @@ static void read_artifact(ce_json *json, ce_pack *pack)
         return;
     ce_json_text key;
     ce_json_object(json);
-    while (ce_json_member(json, &key)) {
-        if (ce_json_is(key, "form"))
-            read_text(json, &artifact->form);
-        else if (ce_json_is(key, "precision"))
-            read_precision(json, &artifact->precision);
-        else if (ce_json_is(key, "device"))
-            read_text(json, &artifact->device);
-        else if (ce_json_is(key, "graph"))
-            read_file_name(json, &artifact->graph);
-        else if (ce_json_is(key, "weights"))
-            read_file_name(json, &artifact->weights);
-        else
-            ce_json_skip(json);
-    }
+    while (ce_json_member(json, &key))
+        read_artifact_member(json, key, artifact);
     if (!artifact->form || !artifact->precision || !artifact->device || !artifact->graph ||
-        !artifact->weights)
-        ce_json_fail(json, "an artifact needs form, precision, device, graph and weights");
+        (!artifact->weights && ce_form_needs_weights(artifact)))
+        ce_json_fail(json, "an artifact needs form, precision, device, graph and weights (these "
+                           "not if its tensors are inside and it has no recovery graph)");
 }
 
 static void read_tensor_crcs(ce_json *json, ce_pack_file *file)
@@ -244,6 +302,8 @@ static void read_member(ce_json *json, ce_json_text key, ce_pack *pack)
         pack->max_tokens = (uint32_t)ce_json_integer(json, 1, TOKENS_MOST);
     } else if (ce_json_is(key, "vocab_size")) {
         pack->vocab_size = (uint32_t)ce_json_integer(json, 1, INT32_MAX);
+    } else if (ce_json_is(key, "precision")) {
+        read_base_precision(json, &pack->precision);
     } else if (ce_json_is(key, "layout")) {
         read_layout(json, &pack->layout);
     } else if (ce_json_is(key, "normalize")) {
@@ -312,6 +372,7 @@ int ce_manifest_read(const char *data, size_t size, ce_pack *pack, ce_error *err
 {
     ce_json json;
     ce_json_text key;
+    pack->precision = CITADEL_PRECISION_FP32;
     ce_json_open(&json, data, size, error);
     ce_json_object(&json);
     while (ce_json_member(&json, &key))

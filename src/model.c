@@ -2,23 +2,30 @@
 
 #include "backend_open.h"
 #include "base/mem.h"
-#include "embed.h"
 #include "engine.h"
+#include "explain.h"
+#include "form.h"
+#include "golden.h"
+#include "graph.h"
 #include "options.h"
 #include "precision.h"
 
-#include <math.h>
 #include <string.h>
 #include <time.h>
-
-/* Golden texts that a load embeds: the first ones of a pack are short, so that this costs milliseconds. */
-enum { GOLDEN_CHECKED = 3 };
 
 static double seconds_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Add the time since `*since` to a part, and begin anew. */
+static void lap(double *since, double *part)
+{
+    double now = seconds_now();
+    *part += now - *since;
+    *since = now;
 }
 
 static int load_tokenizer(citadel_model *model, ce_error *error)
@@ -45,126 +52,113 @@ static int load_tokenizer(citadel_model *model, ce_error *error)
     return CE_OK;
 }
 
-static int load_backend(citadel_model *model, ce_error *error)
+/* ---- Forms -------------------------------------------------------------------------------- */
+
+static void unload_graph(citadel_model *model)
 {
-    const ce_pack *pack = model->pack;
-    int status = ce_backend_open(model->engine->config.torch_backend, &model->backend, error);
+    if (model->backend_model)
+        model->backend->model_unload(model->backend_model);
+    model->backend_model = NULL;
+}
+
+static int try_form(citadel_model *model, ce_error *error)
+{
+    double since = seconds_now();
+    int status = ce_pack_load_weights(model->pack, error);
+    lap(&since, &model->times.weights);
     if (status != CE_OK)
         return status;
-    ce_bytes graph;
-    status = ce_pack_map(pack, pack->chosen->graph, &graph, error);
+    status = ce_graph_load(model->pack, model->backend, model->engine->config.threads,
+                           &model->backend_model, error);
+    lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
-    const ce_backend_model description = {
-        .form = pack->chosen->form,
-        .graph = graph.data,
-        .graph_size = graph.size,
-        .tensors = pack->weights.tensors,
-        .tensor_count = pack->weights.count,
-        .dim = pack->dim,
-        .layout = pack->layout,
-        .threads = model->engine->config.threads,
-    };
-    status = model->backend->model_load(&description, &model->backend_model, error);
-    ce_pack_unmap(&graph);
+    status = ce_golden_check(model, error);
+    lap(&since, &model->times.check);
+    if (status != CE_OK)
+        unload_graph(model);
     return status;
 }
 
-/* Largest difference from the stored vector; the comparison is written so that NaN is a difference too. */
-static double largest_difference(const float *a, const float *b, size_t count)
+static int all_failed(const ce_pack *pack, int status, ce_error *error)
 {
-    double largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        double difference = fabs((double)a[i] - b[i]);
-        if (!(difference <= largest))
-            largest = difference;
-    }
-    return largest;
+    char name[256];
+    size_t failed = ce_form_count(pack, CE_FORM_FAILED);
+    ce_form_describe(pack->chosen, name, sizeof name);
+    if (failed > 1)
+        ce_error_prefix(error, "all %zu forms failed, the last was %s", failed, name);
+    return status;
 }
 
-/* Vectors that are not normalised are compared relative to their size. */
-static double tolerance_of(const float *vector, size_t count, double tolerance)
+/* Only a form that has passed its check may recover: one that needs it for golden texts is broken. */
+static int load_form(citadel_model *model, ce_error *error)
 {
-    double scale = 1;
-    for (size_t i = 0; i < count; i++)
-        if (fabs((double)vector[i]) > scale)
-            scale = fabs((double)vector[i]);
-    return tolerance * scale;
-}
-
-static int check_golden_text(citadel_model *model, size_t index, float *vector, ce_error *error)
-{
-    const ce_golden *golden = &model->pack->golden;
-    const citadel_embed_options options = {.size = sizeof options, .prompt = ""};
-    size_t dim = model->pack->dim;
-    const char *text = golden->texts[index];
-    int status =
-        ce_embed(model, &text, &golden->lengths[index], 1, &options, vector, dim, NULL, error);
-    if (status != CE_OK) {
-        ce_error_prefix(error, "golden text %zu", index);
-        return status == CE_E_NOT_FINITE ? CE_E_BAD_MODEL : status;
+    ce_pack *pack = model->pack;
+    int status;
+    while ((status = try_form(model, error)) != CE_OK) {
+        char name[256];
+        ce_form_describe(pack->chosen, name, sizeof name);
+        if (!ce_form_fall_back(pack, error))
+            return all_failed(pack, status, error);
+        atomic_fetch_add(&model->engine->counters.fallbacks, 1);
+        ce_log_write(&model->engine->log, CITADEL_LOG_WARNING,
+                     "model '%s': %s failed, the next form is tried: %s", pack->path, name,
+                     error->message);
     }
-    const float *expected = golden->vectors + index * dim;
-    double difference = largest_difference(vector, expected, dim);
-    double tolerance = tolerance_of(expected, dim, 1e-5);
-    if (!isfinite(difference) || difference > tolerance)
-        return ce_fail(
-            error, CE_E_BAD_MODEL,
-            "golden text %zu: the vector differs by %.3g from the one in the pack, %.3g is "
-            "allowed: this backend does not compute this model correctly",
-            index, difference, tolerance);
-    if (difference > model->golden_error)
-        model->golden_error = difference;
+    model->recovers = ce_form_recovery(pack->chosen) != NULL;
     return CE_OK;
 }
 
-static int check_golden(citadel_model *model, ce_error *error)
+static int open_backend(citadel_model *model, ce_error *error)
 {
-    size_t count = model->pack->golden.count;
-    if (count > GOLDEN_CHECKED)
-        count = GOLDEN_CHECKED;
-    float *vector = ce_malloc(model->pack->dim * sizeof *vector);
-    if (!vector)
-        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a vector of %u", model->pack->dim);
-    int status = CE_OK;
-    for (size_t i = 0; i < count && status == CE_OK; i++)
-        status = check_golden_text(model, i, vector, error);
-    ce_free(vector);
-    model->golden_texts = (uint32_t)count;
+    int status = ce_backend_open(model->engine->config.torch_backend, &model->backend, error);
+    return status == CE_OK ? ce_form_check_backend(model->pack, model->backend, error) : status;
+}
+
+static int load_parts(citadel_model *model, ce_error *error)
+{
+    ce_load_times *times = &model->times;
+    double start = seconds_now(), since = start;
+    int status = load_tokenizer(model, error);
+    lap(&since, &times->tokenizer);
+    if (status == CE_OK) {
+        status = open_backend(model, error);
+        lap(&since, &times->backend);
+    }
+    if (status == CE_OK) {
+        status = ce_pack_load_golden(model->pack, error);
+        lap(&since, &times->check);
+    }
+    if (status == CE_OK)
+        status = load_form(model, error);
+    lap(&start, &times->load);
     return status;
 }
 
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
 {
-    double start = seconds_now();
     model->pack = pack;
-    int status = load_tokenizer(model, error);
+    int status = load_parts(model, error);
     if (status == CE_OK)
-        status = ce_pack_load_weights(pack, error);
-    if (status == CE_OK)
-        status = load_backend(model, error);
-    if (status == CE_OK)
-        status = ce_pack_load_golden(pack, error);
-    if (status == CE_OK)
-        status = check_golden(model, error);
+        status = ce_explain(pack, &model->explanation, error);
     ce_pack_drop_golden(pack);
     ce_pack_close_directory(pack);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", pack->path);
         return status;
     }
-    model->load_seconds = seconds_now() - start;
-    ce_log_write(&model->engine->log, CITADEL_LOG_INFO, "loaded '%s' from '%s' in %.3f s: %s, %s",
-                 pack->name, pack->path, model->load_seconds, model->backend->description,
-                 pack->chosen->form);
+    ce_log_write(&model->engine->log, CITADEL_LOG_INFO,
+                 "loaded '%s' from '%s' in %.3f s: %s, %s %s", pack->name, pack->path,
+                 model->times.load, model->backend->description, pack->chosen->form,
+                 ce_precision_name(pack->chosen->precision));
     return CE_OK;
 }
 
 void ce_model_free(citadel_model *model)
 {
-    if (model->backend_model)
-        model->backend->model_unload(model->backend_model);
+    unload_graph(model);
     ce_tokenizer_destroy(model->tokenizer);
+    ce_free(model->explanation);
     ce_pack_close(model->pack);
 }
 
@@ -271,16 +265,24 @@ static int describe(const citadel_model *model, citadel_info *info, ce_error *er
         .pooling = pack->pooling,
         .layout = pack->layout == CE_LAYOUT_PADDED ? "padded" : "packed",
         .default_prompt = pack->default_prompt,
+        .explain = model->explanation,
         .dim = pack->dim,
         .max_tokens = pack->max_tokens,
         .vocab_size = pack->vocab_size,
         .precision = pack->chosen->precision,
         .normalize = (uint32_t)pack->normalize,
         .prompts = (uint32_t)pack->prompt_count,
-        .weight_bytes = pack->weights_file.size,
-        .load_seconds = model->load_seconds,
+        .weight_bytes = ce_pack_weight_bytes(pack),
+        .load_seconds = model->times.load,
+        .tokenizer_seconds = model->times.tokenizer,
+        .weights_seconds = model->times.weights,
+        .backend_seconds = model->times.backend,
+        .check_seconds = model->times.check,
         .golden_error = model->golden_error,
+        .golden_cosine = model->golden_cosine,
+        .min_cosine = pack->chosen->min_cosine,
         .golden_texts = model->golden_texts,
+        .fallbacks = (uint32_t)ce_form_count(pack, CE_FORM_FAILED),
     };
     ce_result_write(info, &known, sizeof known);
     return CE_OK;

@@ -7,6 +7,11 @@
 #include "pack.h"
 #include "tokenizer/tokenizer.h"
 
+/* Seconds of a load, all of it and its parts; failed forms included. */
+typedef struct ce_load_times {
+    double load, tokenizer, weights, backend, check;
+} ce_load_times;
+
 /* Everything below `slot` is written before the model is published and then never changes. */
 struct citadel_model {
     citadel_engine *engine;
@@ -16,12 +21,15 @@ struct citadel_model {
     ce_tokenizer *tokenizer;
     const ce_backend *backend;
     void *backend_model;
-    double load_seconds;
-    double golden_error;
+    int recovers; /* texts that are not finite go through the recovery graph */
+    char *explanation;
+    ce_load_times times;
+    double golden_error, golden_cosine;
     uint32_t golden_texts;
 };
 
-/* Load the chosen form of `pack` into `model`, and check it. `pack` belongs to the model from here on, also on failure. */
+/* Load the first form of `pack` that passes its check into `model`. `pack` belongs to the model from here on, also on
+ * failure. */
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error);
 void ce_model_free(citadel_model *model);
 

@@ -3,10 +3,9 @@
 #include "pack.h"
 
 #include "base/mem.h"
-#include "citadel_embed.h"
 #include "digest/crc32c.h"
+#include "form.h"
 #include "manifest.h"
-#include "precision.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ void ce_pack_unmap(ce_bytes *bytes)
     *bytes = (ce_bytes){0};
 }
 
-static const ce_pack_file *find_file(const ce_pack *pack, const char *name, ce_error *error)
+const ce_pack_file *ce_pack_find_file(const ce_pack *pack, const char *name, ce_error *error)
 {
     for (size_t i = 0; i < pack->file_count; i++)
         if (strcmp(pack->files[i].name, name) == 0)
@@ -91,7 +90,7 @@ static int damaged(const char *file, const char *part, ce_error *error)
 int ce_pack_map(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error)
 {
     *out = (ce_bytes){0};
-    const ce_pack_file *file = find_file(pack, name, error);
+    const ce_pack_file *file = ce_pack_find_file(pack, name, error);
     if (!file)
         return CE_E_BAD_MODEL;
     int status = map_listed(pack, file, out, error);
@@ -236,25 +235,36 @@ int ce_pack_open(const char *path, const char *require_id, ce_pack **out, ce_err
     return CE_OK;
 }
 
+static void drop_weights(ce_pack *pack)
+{
+    ce_safetensors_free(&pack->weights);
+    ce_pack_unmap(&pack->weights_file);
+    pack->weights_name = NULL;
+}
+
+static void free_artifact(ce_artifact *artifact)
+{
+    for (size_t i = 0; i < artifact->isa_count; i++)
+        ce_free(artifact->isa[i]);
+    void *members[] = {artifact->form,     artifact->device,  artifact->graph, artifact->weights,
+                       artifact->recovery, artifact->externs, artifact->torch, artifact->isa};
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        ce_free(members[i]);
+}
+
 void ce_pack_close(ce_pack *pack)
 {
     if (!pack)
         return;
     ce_pack_close_directory(pack);
     ce_pack_drop_golden(pack);
-    ce_safetensors_free(&pack->weights);
-    ce_pack_unmap(&pack->weights_file);
+    drop_weights(pack);
     for (size_t i = 0; i < pack->prompt_count; i++) {
         ce_free(pack->prompts[i].name);
         ce_free(pack->prompts[i].text);
     }
-    for (size_t i = 0; i < pack->artifact_count; i++) {
-        ce_artifact *artifact = &pack->artifacts[i];
-        ce_free(artifact->form);
-        ce_free(artifact->device);
-        ce_free(artifact->graph);
-        ce_free(artifact->weights);
-    }
+    for (size_t i = 0; i < pack->artifact_count; i++)
+        free_artifact(&pack->artifacts[i]);
     for (size_t i = 0; i < pack->file_count; i++) {
         ce_pack_file *file = &pack->files[i];
         for (size_t t = 0; t < file->tensor_count; t++)
@@ -262,37 +272,24 @@ void ce_pack_close(ce_pack *pack)
         ce_free(file->tensors);
         ce_free(file->name);
     }
-    void *rest[] = {pack->prompts,   pack->artifacts,    pack->files,          pack->path,
-                    pack->name,      pack->architecture, pack->pooling,        pack->default_prompt,
-                    pack->tokenizer, pack->golden_texts, pack->golden_vectors, pack};
+    void *rest[] = {pack->prompts,
+                    pack->artifacts,
+                    pack->forms,
+                    pack->files,
+                    pack->path,
+                    pack->name,
+                    pack->architecture,
+                    pack->pooling,
+                    pack->default_prompt,
+                    pack->tokenizer,
+                    pack->golden_texts,
+                    pack->golden_vectors,
+                    pack};
     for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
         ce_free(rest[i]);
 }
 
 /* ---- Weights ------------------------------------------------------------------------------ */
-
-static int usable(const ce_artifact *artifact)
-{
-    return strcmp(artifact->form, "torchscript") == 0 && strcmp(artifact->device, "cpu") == 0 &&
-           artifact->precision > 0;
-}
-
-int ce_pack_choose(ce_pack *pack, int32_t precision, ce_error *error)
-{
-    for (size_t i = 0; i < pack->artifact_count; i++) {
-        const ce_artifact *artifact = &pack->artifacts[i];
-        if (!usable(artifact))
-            continue;
-        int wanted = precision == CITADEL_PRECISION_AUTO || artifact->precision == precision;
-        if (wanted && (!pack->chosen || artifact->precision < pack->chosen->precision))
-            pack->chosen = artifact;
-    }
-    if (!pack->chosen)
-        return ce_fail(error, CE_E_UNSUPPORTED,
-                       "no form of precision %s that this library can run (torchscript, cpu)",
-                       ce_precision_name(precision));
-    return CE_OK;
-}
 
 static int check_tensor(const ce_pack_file *file, const ce_tensor *tensor, ce_error *error)
 {
@@ -307,16 +304,10 @@ static int check_tensor(const ce_pack_file *file, const ce_tensor *tensor, ce_er
                    file->name, tensor->name);
 }
 
-int ce_pack_load_weights(ce_pack *pack, ce_error *error)
+static int read_weights(ce_pack *pack, const ce_pack_file *file, ce_error *error)
 {
-    const ce_pack_file *file = find_file(pack, pack->chosen->weights, error);
-    if (!file)
-        return CE_E_BAD_MODEL;
-    int status = map_listed(pack, file, &pack->weights_file, error);
-    if (status != CE_OK)
-        return status;
     const ce_bytes *bytes = &pack->weights_file;
-    status = ce_safetensors_read(bytes->data, bytes->size, &pack->weights, error);
+    int status = ce_safetensors_read(bytes->data, bytes->size, &pack->weights, error);
     if (status != CE_OK) {
         ce_error_prefix(error, "%s", file->name);
         return status;
@@ -326,6 +317,36 @@ int ce_pack_load_weights(ce_pack *pack, ce_error *error)
     for (size_t i = 0; i < pack->weights.count && status == CE_OK; i++)
         status = check_tensor(file, &pack->weights.tensors[i], error);
     return status;
+}
+
+int ce_pack_load_weights(ce_pack *pack, ce_error *error)
+{
+    const char *name = pack->chosen->weights;
+    if (pack->weights_name && name && strcmp(pack->weights_name, name) == 0)
+        return CE_OK;
+    drop_weights(pack);
+    if (!ce_form_needs_weights(pack->chosen))
+        return CE_OK;
+    const ce_pack_file *file = ce_pack_find_file(pack, name, error);
+    if (!file)
+        return CE_E_BAD_MODEL;
+    int status = map_listed(pack, file, &pack->weights_file, error);
+    if (status != CE_OK)
+        return status;
+    status = read_weights(pack, file, error);
+    if (status == CE_OK)
+        pack->weights_name = name;
+    else
+        drop_weights(pack);
+    return status;
+}
+
+uint64_t ce_pack_weight_bytes(const ce_pack *pack)
+{
+    if (!pack->chosen->tensors_inside)
+        return pack->weights_file.size;
+    const ce_pack_file *graph = ce_pack_find_file(pack, pack->chosen->graph, NULL);
+    return graph ? graph->bytes : 0;
 }
 
 /* ---- Golden texts ------------------------------------------------------------------------- */

@@ -22,8 +22,30 @@ typedef struct ce_artifact {
     char *form;
     int32_t precision; /* CITADEL_PRECISION_*; -1: unknown here */
     char *device;
-    char *graph, *weights; /* file names */
+    char *graph, *weights; /* file names; `weights` may be NULL where no tensors are needed */
+    char *recovery;        /* file name of the recovery graph, or NULL */
+    char *externs;         /* file name of what must lie beside a compiled graph, or NULL */
+    char *torch;           /* version of libtorch that it was made with, or NULL */
+    char **isa;            /* CPU features that it needs, as /proc/cpuinfo spells them */
+    size_t isa_count;
+    int has_isa;
+    int tensors_inside;
+    double min_cosine, max_abs_error; /* measured at export; 0: not recorded */
 } ce_artifact;
+
+typedef enum ce_form_state {
+    CE_FORM_CANDIDATE, /* may be tried */
+    CE_FORM_SKIPPED,
+    CE_FORM_FAILED
+} ce_form_state;
+
+/* What a load makes of an artifact (src/form.h), and why. */
+typedef struct ce_form {
+    const ce_artifact *artifact;
+    ce_form_state state;
+    const char *form_reason, *precision_reason;  /* of a candidate: why it is there */
+    char reason[sizeof((ce_error *)0)->message]; /* of the others: why it is not used */
+} ce_form;
 
 /* What the manifest says of a file. */
 typedef struct ce_pack_file {
@@ -56,6 +78,7 @@ typedef struct ce_pack {
 
     char *name, *architecture, *pooling;
     uint32_t dim, max_tokens, vocab_size;
+    int32_t precision; /* of its base forms */
     ce_layout layout;
     int normalize;
     ce_prompt *prompts;
@@ -67,7 +90,10 @@ typedef struct ce_pack {
     ce_pack_file *files;
     size_t file_count;
 
+    ce_form *forms; /* [artifact_count], those to be tried first, in their order */
     const ce_artifact *chosen;
+
+    const char *weights_name; /* of the file that is mapped and verified, or NULL */
     ce_bytes weights_file;
     ce_safetensors weights;
     ce_golden golden;
@@ -81,15 +107,18 @@ void ce_pack_close(ce_pack *pack); /* NULL is allowed */
 /* No more files are to be mapped. */
 void ce_pack_close_directory(ce_pack *pack);
 
-/* Choose the artifact for a precision, CITADEL_PRECISION_AUTO being the most exact one: pack->chosen. */
-int ce_pack_choose(ce_pack *pack, int32_t precision, ce_error *error);
-
 /* Map a file of the pack whose size and CRC-32C agree with the manifest. */
 int ce_pack_map(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error);
 void ce_pack_unmap(ce_bytes *bytes);
 
-/* Map and verify the weights of the chosen artifact: pack->weights. */
+/* What the manifest says of a file; NULL, with `error` filled, when it says nothing. */
+const ce_pack_file *ce_pack_find_file(const ce_pack *pack, const char *name, ce_error *error);
+
+/* Map and verify the weights of the chosen artifact, unless it needs none or they are there already: pack->weights. */
 int ce_pack_load_weights(ce_pack *pack, ce_error *error);
+
+/* Of the file that holds the chosen form's weights: a graph that has its tensors inside is one itself. */
+uint64_t ce_pack_weight_bytes(const ce_pack *pack);
 
 /* The golden texts and vectors, for as long as they are needed: pack->golden. */
 int ce_pack_load_golden(ce_pack *pack, ce_error *error);

@@ -53,6 +53,21 @@ static bool json_prompts(buffer *b, const citadel_model *model, uint32_t count,
     return true;
 }
 
+static void json_measures(buffer *b, const citadel_info *info)
+{
+    buffer_format(b, "\"load_seconds\":%.6g,\"load_phases\":{\"tokenizer\":%.6g,\"weights\":%.6g,",
+                  info->load_seconds, info->tokenizer_seconds, info->weights_seconds);
+    buffer_format(b, "\"backend\":%.6g,\"check\":%.6g},", info->backend_seconds,
+                  info->check_seconds);
+    buffer_format(b, "\"golden_error\":%.6g,\"golden_cosine\":%.9g,\"golden_texts\":%" PRIu32 ",",
+                  info->golden_error, info->golden_cosine, info->golden_texts);
+    buffer_format(b, "\"min_cosine\":%.9g,\"fallbacks\":%" PRIu32 ",", info->min_cosine,
+                  info->fallbacks);
+    buffer_format(b, "\"explain\":");
+    buffer_json_string(b, info->explain, strlen(info->explain));
+    buffer_format(b, "}\n");
+}
+
 static bool json_info(buffer *b, const citadel_model *model, const citadel_info *info,
                       citadel_error *error)
 {
@@ -72,10 +87,8 @@ static bool json_info(buffer *b, const citadel_model *model, const citadel_info 
     json_string(b, "default_prompt", info->default_prompt);
     if (!json_prompts(b, model, info->prompts, error))
         return false;
-    buffer_format(b, "\"weight_bytes\":%" PRIu64 ",\"load_seconds\":%.6g,", info->weight_bytes,
-                  info->load_seconds);
-    buffer_format(b, "\"golden_error\":%.6g,\"golden_texts\":%" PRIu32 "}\n", info->golden_error,
-                  info->golden_texts);
+    buffer_format(b, "\"weight_bytes\":%" PRIu64 ",", info->weight_bytes);
+    json_measures(b, info);
     return true;
 }
 
@@ -102,6 +115,29 @@ static bool print_prompts(buffer *b, const citadel_model *model, uint32_t count,
     return true;
 }
 
+static void print_measures(buffer *b, const citadel_info *info)
+{
+    buffer_format(b, "%-15s %.3f\n", "load_seconds:", info->load_seconds);
+    buffer_format(b, "%-15s tokenizer %.3f, weights %.3f, backend %.3f, check %.3f\n",
+                  "load_phases:", info->tokenizer_seconds, info->weights_seconds,
+                  info->backend_seconds, info->check_seconds);
+    buffer_format(b, "%-15s %.2g\n", "golden_error:", info->golden_error);
+    buffer_format(b, "%-15s %.9g\n", "golden_cosine:", info->golden_cosine);
+    buffer_format(b, "%-15s %" PRIu32 "\n", "golden_texts:", info->golden_texts);
+    buffer_format(b, "%-15s %.9g\n", "min_cosine:", info->min_cosine);
+    buffer_format(b, "%-15s %" PRIu32 "\n", "fallbacks:", info->fallbacks);
+}
+
+static void print_lines(buffer *b, const char *key, const char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        buffer_format(b, "%-15s %.*s\n", key, (int)length, text);
+        text += length + (text[length] == '\n');
+        key = "";
+    }
+}
+
 static bool print_info(buffer *b, const citadel_model *model, const citadel_info *info,
                        citadel_error *error)
 {
@@ -123,9 +159,8 @@ static bool print_info(buffer *b, const citadel_model *model, const citadel_info
         return false;
     buffer_format(b, "%-15s %" PRIu64 " (%.1f MB)\n", "weight_bytes:", info->weight_bytes,
                   1e-6 * (double)info->weight_bytes);
-    buffer_format(b, "%-15s %.3f\n", "load_seconds:", info->load_seconds);
-    buffer_format(b, "%-15s %.2g\n", "golden_error:", info->golden_error);
-    buffer_format(b, "%-15s %" PRIu32 "\n", "golden_texts:", info->golden_texts);
+    print_measures(b, info);
+    print_lines(b, "explain:", info->explain);
     return true;
 }
 

@@ -95,8 +95,8 @@ static const command commands[] = {
     {COMMAND_INFO, "info", "what a model is",
      "Usage: citadel-embed info [OPTION...] MODEL\n"
      "\n"
-     "Load a model, which checks it, and show what it is: size, limits, prompts, identity, and how\n"
-     "closely it agrees with the vectors stored in its pack.\n",
+     "Load a model, which checks it, and show what it is: size, limits, prompts, identity, how\n"
+     "closely it agrees with the vectors stored in its pack, and which form computes, and why.\n",
      "Examples:\n"
      "  citadel-embed info all-MiniLM-L6-v2\n"
      "  citadel-embed info --json ./my-pack\n",
@@ -154,6 +154,8 @@ static int print_help(void)
         "  CITADEL_MODEL_PATH      directories with models, separated by ':'\n"
         "  CITADEL_THREADS         compute threads\n"
         "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
+        "  INFERENCE_OPTIMIZATION, TORCH_COMPILE_ENABLED, MIXED_PRECISION_ENABLED\n"
+        "                          true or false: which forms of a model may be taken\n"
         "\n"
         "Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.\n"
         "\n"

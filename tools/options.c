@@ -41,7 +41,11 @@ static const option options[] = {
     {ALL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
      "name of a model, or the path of a model pack (with a '/' in it)"},
     {VECTORS | COMMAND_INFO, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
-     "auto (the most exact form of the model), fp32, bf16, fp16, int8"},
+     "auto (see --mixed-precision), fp32, bf16, fp16, int8"},
+    {VECTORS | COMMAND_INFO, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
+     "bf16 where the model is exact enough so and the CPU has it"},
+    {VECTORS | COMMAND_INFO, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
+     "take no compiled form of the model"},
     {TEXTS, STRING, "input", "FILE", AT(input), 0, 0, NULL,
      "read texts from FILE; '-', or no --input: standard input"},
     {TEXTS, FLAG, "lines", NULL, AT(lines), 0, 0, NULL,
@@ -185,6 +189,7 @@ static bool check(const command *c, const settings *s)
 {
     return !contradict(c, s->lines, s->jsonl, "lines", "jsonl") &&
            !contradict(c, s->verbose, s->quiet, "verbose", "quiet") &&
+           !contradict(c, s->mixed_precision, s->precision, "mixed-precision", "precision") &&
            !contradict(c, s->prompt, s->prompt_name, "prompt", "prompt-name") &&
            !contradict(c, s->text_prompt, s->text_prompt_name, "text-prompt", "text-prompt-name") &&
            !contradict(c, s->no_truncation, s->max_tokens, "no-truncation", "max-tokens") &&

@@ -22,6 +22,7 @@ typedef struct settings {
     uint32_t precision, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;
     uint32_t lines, jsonl, json, no_truncation, truncate_left, no_specials, verbose, quiet, help;
+    uint32_t mixed_precision, no_compile;
     char **texts; /* what is not an option */
     size_t text_count;
 } settings;

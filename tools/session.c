@@ -23,6 +23,8 @@ bool session_open(session *s, const settings *wanted)
     engine.threads = wanted->threads;
     engine.log = report_log;
     engine.log_level = log_level(wanted);
+    engine.compile = wanted->no_compile ? CITADEL_SWITCH_OFF : CITADEL_SWITCH_DEFAULT;
+    engine.mixed_precision = wanted->mixed_precision ? CITADEL_SWITCH_ON : CITADEL_SWITCH_DEFAULT;
     citadel_load_options load = CITADEL_LOAD_OPTIONS_INIT;
     load.precision = (int32_t)wanted->precision;
 

@@ -59,7 +59,9 @@ class _EngineOptions(ctypes.Structure):
         ("log_level", c_int32),
         ("cache_models", c_uint32),
         ("batch_tokens", c_uint32),
-        ("reserved0", c_uint32),
+        ("optimization", c_int32),
+        ("compile", c_int32),
+        ("mixed_precision", c_int32),
     ]
 
 
@@ -84,6 +86,7 @@ class _Info(ctypes.Structure):
         ("pooling", c_char_p),
         ("layout", c_char_p),
         ("default_prompt", c_char_p),
+        ("explain", c_char_p),
         ("dim", c_uint32),
         ("max_tokens", c_uint32),
         ("vocab_size", c_uint32),
@@ -92,9 +95,15 @@ class _Info(ctypes.Structure):
         ("prompts", c_uint32),
         ("weight_bytes", c_uint64),
         ("load_seconds", c_double),
+        ("tokenizer_seconds", c_double),
+        ("weights_seconds", c_double),
+        ("backend_seconds", c_double),
+        ("check_seconds", c_double),
         ("golden_error", c_double),
+        ("golden_cosine", c_double),
+        ("min_cosine", c_double),
         ("golden_texts", c_uint32),
-        ("reserved0", c_uint32),
+        ("fallbacks", c_uint32),
     ]
 
 
@@ -238,6 +247,11 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> int:
     return choices.index(value)
 
 
+def _switch(value: bool | None) -> int:
+    """A CITADEL_SWITCH_*; None leaves it to the environment."""
+    return 0 if value is None else 1 if value else -1
+
+
 def _uint32(name: str, value: int) -> int:
     """ctypes would cut a number that does not fit to one that means something else."""
     if not 0 <= value < 1 << 32:
@@ -285,6 +299,9 @@ class Engine:
         torch_backend: str | os.PathLike | None = None,
         cache_models: int = 0,
         batch_tokens: int = 0,
+        optimization: bool | None = None,
+        compile: bool | None = None,
+        mixed_precision: bool | None = None,
         log_level: int = 0,
     ) -> None:
         self._handle = c_void_p()
@@ -295,6 +312,9 @@ class Engine:
             torch_backend=_utf8(torch_backend),
             cache_models=_uint32("cache_models", cache_models),
             batch_tokens=_uint32("batch_tokens", batch_tokens),
+            optimization=_switch(optimization),
+            compile=_switch(compile),
+            mixed_precision=_switch(mixed_precision),
             log_level=log_level,
         )
         error = _new_error()
@@ -519,7 +539,7 @@ class Model:
         for name, kind in _Info._fields_:
             value = getattr(info, name)
             fields[name] = value.decode() if kind is c_char_p and value is not None else value
-        del fields["size"], fields["reserved0"]
+        del fields["size"]
         fields["precision"] = PRECISIONS[info.precision]
         fields["normalize"] = bool(info.normalize)
         fields["prompts"] = dict(self._prompt(i) for i in range(info.prompts))
@@ -550,9 +570,9 @@ def _check_layout() -> None:
     """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
     sizes = {
         _Error: 512,
-        _EngineOptions: 64,
+        _EngineOptions: 72,
         _LoadOptions: 24,
-        _Info: 136,
+        _Info: 192,
         _EmbedOptions: 56,
         _TextResult: 32,
         _TokenizeOptions: 48,

@@ -99,7 +99,8 @@ fake_probe *reset_probe(void)
 {
     fake_probe *probe = the_probe();
     pthread_mutex_lock(&probe->lock);
-    probe->loads = probe->runs = probe->texts = probe->most_tokens = probe->most_threads = 0;
+    probe->loads = probe->runs = probe->texts = probe->recovered = 0;
+    probe->most_tokens = probe->most_threads = 0;
     int models = probe->models;
     pthread_mutex_unlock(&probe->lock);
     assert_int_equal(models, 0);

@@ -233,7 +233,7 @@ static int load_failing(int number, void *argument)
     citadel_error own = CITADEL_ERROR_INIT;
     citadel_status status = citadel_model_load(s->engine, s->name, NULL, &s->models[number], &own);
     return !(status == CITADEL_E_BACKEND && own.code == status && !s->models[number] &&
-             strstr(own.message, "golden text 0: fake: the batch has id"));
+             strstr(own.message, "golden texts: fake: the batch has id"));
 }
 
 static void test_one_failure_serves_all_who_ask(void **state)

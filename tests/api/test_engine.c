@@ -62,7 +62,9 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     refuse(log_level, 5, "log_level is 5");
     refuse(flags, 2, "unknown flags 0x2");
     refuse(flags, 0x80000001u, "unknown flags 0x80000000");
-    refuse(reserved0, 1, "reserved0");
+    refuse(optimization, 2, "optimization is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
+    refuse(compile, -2, "compile is -2");
+    refuse(mixed_precision, INT32_MAX, "mixed_precision is 2147483647");
 #define accept(field, value)    \
     do {                        \
         o = test_options(1, 1); \
@@ -74,6 +76,8 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     accept(batch_tokens, 1048576);
     accept(log_level, CITADEL_LOG_NONE);
     accept(log_level, CITADEL_LOG_DEBUG);
+    accept(compile, CITADEL_SWITCH_OFF);
+    accept(mixed_precision, CITADEL_SWITCH_ON);
 }
 
 static void test_options_of_impossible_size_are_refused(void **state)

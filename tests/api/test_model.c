@@ -344,7 +344,14 @@ static void test_info_tells_what_was_loaded(void **state)
     assert_true(info.load_seconds > 0);
     assert_true(info.golden_error >= 0 && info.golden_error < 1e-6);
     assert_int_equal(info.golden_texts, 3);
-    assert_int_equal(info.reserved0, 0);
+    assert_int_equal(info.fallbacks, 0);
+    assert_true(info.golden_cosine > 1 - 1e-6 && info.golden_cosine < 1 + 1e-6);
+    assert_true(info.min_cosine == 0);
+    double parts =
+        info.tokenizer_seconds + info.weights_seconds + info.backend_seconds + info.check_seconds;
+    assert_true(info.tokenizer_seconds > 0 && info.weights_seconds > 0);
+    assert_true(info.backend_seconds > 0 && info.check_seconds > 0);
+    assert_true(parts <= info.load_seconds * (1 + 1e-9));
     assert_int_equal(citadel_model_dim(model), DIM);
     citadel_model_unload(model);
 

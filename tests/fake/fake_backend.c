@@ -2,13 +2,15 @@
  *
  *     bias[d] + 1/n * sum over its tokens t of table[ids[t]][d] * (1 + positions[t] % 7)
  *
- * with `table` and `bias` from the weights of the pack. Its graph file holds words: first `fake`, then what is
- * to go wrong, each `...-id` with an id behind it:
+ * with `table` and `bias` from the weights of the pack, or what make_packs.py puts there if the tensors are inside. Its
+ * graph file, and that of a recovery, holds words: first `fake`, then what is to be different, some with a number:
  *
  *     fail-load, oom-load    the model cannot be loaded
  *     fail-id, oom-id        a batch with this id fails
  *     nan-id, inf-id         the vector of a text with this id is not finite
  *     wait-id                a batch with this id waits while the probe says so
+ *     bf16                   the vectors are rounded to bf16
+ *     tilt                   so many thousandths of its length are added to a vector's first number
  *
  * A call that breaks the contract of src/backend.h fails as CE_E_INTERNAL, which no test expects. */
 #include "fake_backend.h"
@@ -26,15 +28,21 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { NO_ID = -1 };
+enum { NO_ID = -1, INSIDE_VOCAB = 33 };
+
+/* What a graph file says. */
+typedef struct fake_graph {
+    int fail_load, oom_load, bf16;
+    int fail_id, oom_id, nan_id, inf_id, wait_id, tilt;
+} fake_graph;
 
 typedef struct fake_model {
-    const float *table, *bias;
+    const float *table, *bias; /* NULL: inside */
     int64_t vocab_size;
     size_t dim;
     ce_layout layout;
-    int fail_load, oom_load;
-    int fail_id, oom_id, nan_id, inf_id, wait_id;
+    fake_graph graph, recovery;
+    int has_recovery;
 } fake_model;
 
 extern fake_probe fake_backend_probe;
@@ -62,16 +70,17 @@ static void wait_at_gate(void)
 
 /* ---- Load --------------------------------------------------------------------------------- */
 
-static int set_word(fake_model *model, const char *word, int id)
+static int set_word(fake_graph *graph, const char *word, int number)
 {
     const struct {
         const char *word;
-        int *id, *flag;
+        int *number, *flag;
     } words[] = {
-        {"fail-load", NULL, &model->fail_load}, {"oom-load", NULL, &model->oom_load},
-        {"fail-id", &model->fail_id, NULL},     {"oom-id", &model->oom_id, NULL},
-        {"nan-id", &model->nan_id, NULL},       {"inf-id", &model->inf_id, NULL},
-        {"wait-id", &model->wait_id, NULL},
+        {"fail-load", NULL, &graph->fail_load}, {"oom-load", NULL, &graph->oom_load},
+        {"bf16", NULL, &graph->bf16},           {"fail-id", &graph->fail_id, NULL},
+        {"oom-id", &graph->oom_id, NULL},       {"nan-id", &graph->nan_id, NULL},
+        {"inf-id", &graph->inf_id, NULL},       {"wait-id", &graph->wait_id, NULL},
+        {"tilt", &graph->tilt, NULL},
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(words[i].word, word) != 0)
@@ -79,32 +88,59 @@ static int set_word(fake_model *model, const char *word, int id)
         if (words[i].flag)
             *words[i].flag = 1;
         else
-            *words[i].id = id;
+            *words[i].number = number;
         return 1;
     }
     return 0;
 }
 
-static int read_graph(fake_model *model, const ce_backend_model *given, ce_error *error)
+static int read_words(fake_graph *graph, const char *data, size_t size, ce_error *error)
 {
     char text[256] = "", word[32];
-    int id, used = 0;
-    if (given->graph_size < sizeof text)
-        memcpy(text, given->graph, given->graph_size);
+    int number, used = 0;
+    *graph = (fake_graph){
+        .fail_id = NO_ID, .oom_id = NO_ID, .nan_id = NO_ID, .inf_id = NO_ID, .wait_id = NO_ID};
+    if (size < sizeof text)
+        memcpy(text, data, size);
     if (sscanf(text, "%31s%n", word, &used) != 1 || strcmp(word, "fake") != 0)
         return ce_fail(error, CE_E_BAD_MODEL, "fake: the graph does not begin with 'fake'");
     for (const char *at = text + used; sscanf(at, "%31s%n", word, &used) == 1; at += used) {
         int next = 0;
-        int has_id = sscanf(at + used, "%d%n", &id, &next) == 1;
+        int has_number = sscanf(at + used, "%d%n", &number, &next) == 1;
         used += next;
-        if (!set_word(model, word, has_id ? id : NO_ID))
+        if (!set_word(graph, word, has_number ? number : NO_ID))
             return ce_fail(error, CE_E_BAD_MODEL, "fake: unknown word '%s' in the graph", word);
     }
-    if (model->fail_load)
+    if (graph->fail_load)
         return ce_fail(error, CE_E_BACKEND, "fake: the graph says fail-load");
-    if (model->oom_load)
+    if (graph->oom_load)
         return ce_fail(error, CE_E_NO_MEMORY, "fake: the graph says oom-load");
     return CE_OK;
+}
+
+/* As the dynamic loader does: by the path, whatever the caller has mapped. */
+static int read_compiled(fake_graph *graph, const ce_backend_model *given, ce_error *error)
+{
+    char text[256];
+    if (given->graph || !given->path || given->path[0] != '/')
+        return ce_fail(error, CE_E_INTERNAL, "fake: a compiled graph has a path and no bytes");
+    FILE *file = fopen(given->path, "rb");
+    if (!file)
+        return ce_fail(error, CE_E_BACKEND, "fake: cannot open '%s'", given->path);
+    size_t size = fread(text, 1, sizeof text, file);
+    fclose(file);
+    return read_words(graph, text, size, error);
+}
+
+static int read_graphs(fake_model *model, const ce_backend_model *given, ce_error *error)
+{
+    int status = strcmp(given->form, "compiled") == 0
+                     ? read_compiled(&model->graph, given, error)
+                     : read_words(&model->graph, given->graph, given->graph_size, error);
+    model->has_recovery = given->recovery != NULL;
+    if (status == CE_OK && model->has_recovery)
+        status = read_words(&model->recovery, given->recovery, given->recovery_size, error);
+    return status;
 }
 
 static const ce_tensor *find(const ce_backend_model *given, const char *name, uint32_t dims)
@@ -120,6 +156,10 @@ static const ce_tensor *find(const ce_backend_model *given, const char *name, ui
 
 static int bind_weights(fake_model *model, const ce_backend_model *given, ce_error *error)
 {
+    if (given->tensors_inside) {
+        model->vocab_size = INSIDE_VOCAB;
+        return CE_OK;
+    }
     const ce_tensor *table = find(given, "table", 2), *bias = find(given, "bias", 1);
     if (!table || !bias || given->tensor_count != 2)
         return ce_fail(error, CE_E_BAD_MODEL, "fake: the weights are not table and bias of dim %u",
@@ -133,19 +173,13 @@ static int bind_weights(fake_model *model, const ce_backend_model *given, ce_err
 static int model_load(const ce_backend_model *given, void **out, ce_error *error)
 {
     add(&fake_backend_probe.loads, 1);
-    if (strcmp(given->form, "torchscript") != 0)
+    if (strcmp(given->form, "torchscript") != 0 && strcmp(given->form, "compiled") != 0)
         return ce_fail(error, CE_E_INTERNAL, "fake: form '%s'", given->form);
     fake_model *model = malloc(sizeof *model);
     if (!model)
         return ce_fail(error, CE_E_NO_MEMORY, "fake: no memory");
-    *model = (fake_model){.dim = given->dim,
-                          .layout = given->layout,
-                          .fail_id = NO_ID,
-                          .oom_id = NO_ID,
-                          .nan_id = NO_ID,
-                          .inf_id = NO_ID,
-                          .wait_id = NO_ID};
-    int status = read_graph(model, given, error);
+    *model = (fake_model){.dim = given->dim, .layout = given->layout};
+    int status = read_graphs(model, given, error);
     if (status == CE_OK)
         status = bind_weights(model, given, error);
     if (status != CE_OK) {
@@ -210,32 +244,60 @@ static int has_id(const int32_t *ids, size_t count, int id)
     return 0;
 }
 
-static void compute_text(const fake_model *model, const int32_t *ids, const int32_t *positions,
-                         size_t count, float *vector)
+/* Also in tests/fake/make_packs.py. */
+static float weight(const fake_model *model, size_t id, size_t d)
+{
+    return model->table ? model->table[id * model->dim + d]
+                        : (float)(((id * 7 + d * 13) % 23 - 11.0) / 8);
+}
+
+static float to_bf16(float number)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+    memcpy(&number, &bits, sizeof bits);
+    return number;
+}
+
+static void tilt(float *vector, size_t dim, int thousandths)
+{
+    double sum = 0;
+    for (size_t d = 0; d < dim; d++)
+        sum += (double)vector[d] * vector[d];
+    vector[0] += (float)(sqrt(sum) * thousandths / 1000);
+}
+
+static void compute_text(const fake_model *model, const fake_graph *graph, const int32_t *ids,
+                         const int32_t *positions, size_t count, float *vector)
 {
     for (size_t d = 0; d < model->dim; d++) {
         double sum = 0;
         for (size_t t = 0; t < count; t++)
-            sum += model->table[(size_t)ids[t] * model->dim + d] * (1 + positions[t] % 7);
-        vector[d] = (float)(model->bias[d] + sum / (double)count);
+            sum += weight(model, (size_t)ids[t], d) * (1 + positions[t] % 7);
+        vector[d] = (float)((model->bias ? model->bias[d] : 0) + sum / (double)count);
     }
-    if (has_id(ids, count, model->nan_id))
+    tilt(vector, model->dim, graph->tilt);
+    for (size_t d = 0; graph->bf16 && d < model->dim; d++)
+        vector[d] = to_bf16(vector[d]);
+    if (has_id(ids, count, graph->nan_id))
         vector[model->dim - 1] = NAN;
-    if (has_id(ids, count, model->inf_id))
+    if (has_id(ids, count, graph->inf_id))
         vector[0] = -INFINITY;
 }
 
-static int compute(const fake_model *model, const ce_batch *batch, float *out, ce_error *error)
+static int compute(const fake_model *model, const fake_graph *graph, const ce_batch *batch,
+                   float *out, ce_error *error)
 {
-    if (has_id(batch->ids, batch->tokens, model->wait_id))
+    if (has_id(batch->ids, batch->tokens, graph->wait_id))
         wait_at_gate();
-    if (has_id(batch->ids, batch->tokens, model->fail_id))
-        return ce_fail(error, CE_E_BACKEND, "fake: the batch has id %d", model->fail_id);
-    if (has_id(batch->ids, batch->tokens, model->oom_id))
-        return ce_fail(error, CE_E_NO_MEMORY, "fake: the batch has id %d", model->oom_id);
+    if (has_id(batch->ids, batch->tokens, graph->fail_id))
+        return ce_fail(error, CE_E_BACKEND, "fake: the batch has id %d", graph->fail_id);
+    if (has_id(batch->ids, batch->tokens, graph->oom_id))
+        return ce_fail(error, CE_E_NO_MEMORY, "fake: the batch has id %d", graph->oom_id);
     for (size_t i = 0; i < batch->texts; i++) {
         size_t first = (size_t)batch->cu_seqlens[i], end = (size_t)batch->cu_seqlens[i + 1];
-        compute_text(model, batch->ids + first, batch->positions + first, end - first,
+        compute_text(model, graph, batch->ids + first, batch->positions + first, end - first,
                      out + i * model->dim);
     }
     return CE_OK;
@@ -261,9 +323,21 @@ static int run(void *model, const ce_batch *batch, int threads, float *out, ce_e
     if (status != CE_OK)
         return status;
     count_run(batch, threads);
-    status = compute(model, batch, out, error);
+    status = compute(model, &((fake_model *)model)->graph, batch, out, error);
     add(&fake_backend_probe.threads, -threads);
     return status;
+}
+
+static int recover(void *model, const ce_batch *batch, int threads, float *out, ce_error *error)
+{
+    const fake_model *self = model;
+    int status = check_batch(model, batch, threads, error);
+    if (status == CE_OK && !self->has_recovery)
+        status = ce_fail(error, CE_E_INTERNAL, "fake: no recovery graph");
+    if (status != CE_OK)
+        return status;
+    add(&fake_backend_probe.recovered, (int)batch->texts);
+    return compute(model, &self->recovery, batch, out, error);
 }
 
 EXPORT ce_backend_entry ce_backend_get;
@@ -276,7 +350,8 @@ const ce_backend *ce_backend_get(uint32_t version, ce_error *error)
                                        .model_load = model_load,
                                        .model_unload = model_unload,
                                        .model_bytes = model_bytes,
-                                       .run = run};
+                                       .run = run,
+                                       .recover = recover};
     (void)version;
     (void)error;
     return &backend;

@@ -11,6 +11,7 @@ typedef struct fake_probe {
     int loads;        /* calls of model_load, also those that fail */
     int models;       /* loaded, not yet unloaded */
     int runs, texts;  /* batches and texts computed */
+    int recovered;    /* texts computed once more */
     int most_tokens;  /* in a batch */
     int threads;      /* threads that are in use */
     int most_threads; /* the largest number so far */

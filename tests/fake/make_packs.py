@@ -58,6 +58,17 @@ def vector(text: str, bias: float, normalize: bool) -> list[float]:
     return [x / length for x in sums]
 
 
+def tilted_cosine(thousandths: int) -> float:
+    """The smallest cosine of the golden texts that a load checks, where the fake's vectors are tilted."""
+    cosines = []
+    for text in GOLDEN[:3]:
+        right = vector(text, 0, True)
+        wrong = [right[0] + thousandths / 1000, *right[1:]]
+        length = math.sqrt(sum(x * x for x in wrong))
+        cosines.append(sum(a * b for a, b in zip(right, wrong, strict=True)) / length)
+    return min(cosines)
+
+
 # ---- Files -----------------------------------------------------------------------------------
 
 
@@ -165,6 +176,18 @@ class Pack:
             **members,
         }
 
+    def add(self, form: str, precision: str, graph: str, **members) -> dict:
+        """One more artifact; a compiled one is named after its content, as it must be."""
+        digest = hashlib.sha256(graph.encode()).hexdigest()[:16]
+        suffix = f"{digest}.so" if form == "compiled" else "pt"
+        name = f"{precision}.{len(self.manifest['artifacts'])}.{suffix}"
+        self.files[name] = graph.encode()
+        added = artifact("fp32") | {"form": form, "precision": precision, "graph": name}
+        if form == "compiled":
+            added["isa"] = ["fpu", "sse2"]
+        self.manifest["artifacts"].append(added | members)
+        return self.manifest["artifacts"][-1]
+
     def entries(self) -> dict:
         return {
             name: {
@@ -211,11 +234,173 @@ def good_packs() -> dict[str, Pack]:
         "slow-failing": Pack("slow-failing", graph=f"fake wait-id {CLS} fail-id {CLS}"),
         "two-lines": Pack("two\nlines"),
         "two-forms": Pack("two-forms", precisions=("bf16", "fp32")),
-        "bf16-only": Pack("bf16-only", precisions=("bf16",)),
+        "bf16-only": Pack("bf16-only", precisions=("bf16",), precision="bf16"),
         # Version 1 readers ignore members they do not know.
         "future": Pack("future", **{"colour": {"of": ["the", 1, None]}, "": ""}),
         **{f"number-{i}": Pack(f"number {i}", bias=float(i)) for i in range(1, 7)},
     }
+
+
+def many_forms() -> Pack:
+    """As an exporter would write it for a processor with bf16, and with what is not for this library."""
+    pack = Pack("many forms")
+    pack.add("compiled", "bf16", "fake bf16", min_cosine=0.99995, max_abs_error=0.001)
+    pack.add("compiled", "fp32", "fake", torch="1", min_cosine=0.9999999, max_abs_error=1e-7)
+    pack.add("torchscript", "bf16", "fake bf16", min_cosine=0.99995)
+    pack.add("torchscript", "int8", "fake", min_cosine=0.99)
+    pack.add("steam", "fp32", "fake")
+    pack.add("torchscript", "fp32", "fake", device="cuda")
+    pack.add("torchscript", "fp4", "fake")
+    return pack
+
+
+def compiled_first(graph: str = "fake", **members) -> Pack:
+    """A compiled form with something wrong about it, before a good TorchScript one."""
+    pack = Pack("falls back")
+    pack.add("compiled", "fp32", graph, **members)
+    return pack
+
+
+def own_weights(name: str, graph: str = "fake") -> Pack:
+    """The compiled form has its weights in a file of its own."""
+    pack = compiled_first(graph, weights=name)
+    pack.files[name] = pack.files["weights.fp32.safetensors"]
+    pack.sums[name] = pack.sums["weights.fp32.safetensors"]
+    return pack
+
+
+def with_externs() -> Pack:
+    pack = compiled_first(externs="externs.json")
+    pack.files["externs.json"] = b"{}"
+    return pack
+
+
+def needs_recovery() -> Pack:
+    """Of bf16: golden texts come out right only through the recovery graph, before a form that needs none."""
+    pack = Pack("falls back", precisions=(), precision="bf16")
+    pack.files |= {"weights.fp32.safetensors": Pack("").files["weights.fp32.safetensors"]}
+    pack.sums |= {"weights.fp32.safetensors": Pack("").sums["weights.fp32.safetensors"]}
+    pack.files["recovery.pt"] = b"fake"
+    pack.add("compiled", "bf16", f"fake bf16 nan-id {CLS}", recovery="recovery.pt")
+    pack.add("torchscript", "bf16", "fake bf16")
+    return pack
+
+
+def several_fail() -> Pack:
+    pack = compiled_first(f"fake fail-id {CLS}")
+    pack.add("compiled", "fp32", "fake tilt 1")
+    return pack
+
+
+def all_fail() -> Pack:
+    pack = Pack("all fail", graph="fake oom-load")
+    pack.add("compiled", "fp32", "fake fail-load")
+    return pack
+
+
+def recovering(**members) -> Pack:
+    """Two words overflow in bf16, one of them in fp32 too."""
+    pack = needs_recovery()
+    pack.manifest |= {"name": "recovering", "artifacts": [], **members}
+    pack.files["recovery.pt"] = b"fake inf-id 6 fail-id 7"
+    pack.add("compiled", "bf16", "fake bf16 nan-id 5 inf-id 6", recovery="recovery.pt")
+    return pack
+
+
+def recovering_in_vain() -> Pack:
+    """Of fp32, where there is nothing more exact: the recovery graph is not for use."""
+    pack = Pack("not recovering", graph="fake nan-id 5")
+    pack.files["recovery.pt"] = b"fake"
+    pack.manifest["artifacts"][0]["recovery"] = "recovery.pt"
+    return pack
+
+
+def inside() -> Pack:
+    """The compiled graph has its own tensors: there is no other file."""
+    pack = Pack("inside")
+    pack.manifest["artifacts"] = []
+    pack.add("compiled", "fp32", "fake", tensors_inside=True, weights=None)
+    return pack
+
+
+def slow_then_fp32() -> Pack:
+    """Of bf16, which waits at the gate and then fails, so that it becomes one of fp32 where that may be."""
+    pack = Pack("slow, then fp32")
+    pack.add("torchscript", "bf16", f"fake wait-id {CLS} nan-id {CLS}", min_cosine=0.9999)
+    return pack
+
+
+def tilted(precision: str, thousandths: int, recorded: float | None) -> Pack:
+    pack = Pack("tilted", precision=precision)
+    pack.manifest["artifacts"] = []
+    members = {} if recorded is None else {"min_cosine": tilted_cosine(thousandths) + recorded}
+    pack.add("torchscript", precision, f"fake tilt {thousandths}", **members)
+    return pack
+
+
+def packs_of_forms() -> dict[str, Pack]:
+    return {
+        "many-forms": many_forms(),
+        "recovering": recovering(),
+        "recovering-padded": recovering(layout="padded"),
+        "not-recovering": recovering_in_vain(),
+        "inside": inside(),
+        "slow-then-fp32": slow_then_fp32(),
+        "tilt-bf16": tilted("bf16", 60, 0.0004),
+        "tilt-bf16-too-far": tilted("bf16", 60, 0.0006),
+        "tilt-bf16-unrecorded": tilted("bf16", 60, None),
+        "tilt-bf16-within": tilted("bf16", 10, None),
+        "tilt-int8": tilted("int8", 200, 0.0009),
+        "tilt-int8-too-far": tilted("int8", 200, 0.0011),
+        "tilt-int8-unrecorded": tilted("int8", 200, None),
+    }
+
+
+def packs_that_fall_back() -> dict[str, Pack]:
+    """The compiled form fails, or is skipped, for the reason in the pack's name."""
+    no_isa = compiled_first()
+    del no_isa.manifest["artifacts"][-1]["isa"]
+    no_digest = compiled_first()
+    no_digest.files["fp32.0123456789abcdef.so"] = b"fake"
+    no_digest.manifest["artifacts"][-1]["graph"] = "fp32.0123456789abcdef.so"
+    unlisted = compiled_first()
+    unlisted.manifest["artifacts"][-1]["graph"] = "unlisted.so"
+    return {
+        "isa": compiled_first(isa=["sse2", "no_such_feature"]),
+        "no-isa": no_isa,
+        "torch": compiled_first(torch="2.11.0"),
+        "no-digest": no_digest,
+        "unlisted": unlisted,
+        "damaged": compiled_first(),
+        "missing": compiled_first(),
+        "directory": compiled_first(),
+        "externs-missing": with_externs(),
+        "weights-missing": own_weights("weights.other.safetensors"),
+        "weights-damaged": own_weights("weights.other.safetensors"),
+        "weights-other": own_weights("weights.other.safetensors", "fake fail-load"),
+        "fail-load": compiled_first("fake fail-load"),
+        "oom-load": compiled_first("fake oom-load"),
+        "fail-run": compiled_first(f"fake fail-id {CLS}"),
+        "nan": compiled_first(f"fake nan-id {CLS}"),
+        "golden": compiled_first("fake tilt 1"),
+        "recovery": needs_recovery(),
+        "several": several_fail(),
+        "all": all_fail(),
+    }
+
+
+def damage_forms(packs: Path) -> None:
+    for name in ("damaged", "missing", "directory"):
+        (graph,) = (packs / name).glob("fp32.1.*.so")
+        graph.unlink()
+        if name == "damaged":
+            graph.write_bytes(b"fakE")
+        if name == "directory":
+            graph.mkdir()
+    (packs / "externs-missing" / "externs.json").unlink()
+    (packs / "weights-missing" / "weights.other.safetensors").unlink()
+    weights = packs / "weights-damaged" / "weights.other.safetensors"
+    weights.write_bytes(flip(weights.read_bytes()))
 
 
 def with_manifest(**members) -> Pack:
@@ -356,6 +541,11 @@ def main(dest: Path, stamp: Path) -> None:
     for name, pack in bad_packs().items():
         pack.write(dest / "bad" / name)
     damage(dest / "bad")
+    for name, pack in packs_of_forms().items():
+        pack.write(dest / name)
+    for name, pack in packs_that_fall_back().items():
+        pack.write(dest / "falls-back" / name)
+    damage_forms(dest / "falls-back")
     stamp.write_text("", encoding="ascii")
 
 

@@ -1,5 +1,6 @@
 /* Whatever fails on the way, a call says so, leaves nothing behind, and the engine works on: every scenario runs with
  * its first allocation (or system call) failing, with its second, and so on until nothing is left to fail. */
+#include "engine.h"
 #include "faults.h"
 #include "harness.h"
 
@@ -24,9 +25,18 @@ typedef struct step {
 
 /* ---- Steps -------------------------------------------------------------------------------- */
 
+/* Of forms that give way there are hundreds. */
+static void say_nothing(void *user, int32_t level, const char *message)
+{
+    (void)user;
+    (void)level;
+    assert_non_null(message);
+}
+
 static citadel_status create_engine(scene *s, citadel_error *own)
 {
     citadel_engine_options options = test_options(2, 2);
+    options.log = say_nothing;
     citadel_status status = citadel_engine_create(&options, &s->engine, own);
     assert_int_equal(status == CITADEL_OK, s->engine != NULL);
     return status;
@@ -135,11 +145,42 @@ static citadel_status load_bad_model(scene *s, citadel_error *own)
                : status;
 }
 
+/* Two forms fail anyhow before the third, which may fail too. */
+static citadel_status load_falling(scene *s, citadel_error *own)
+{
+    citadel_status status =
+        citadel_model_load(s->engine, FAKE_PACKS "/falls-back/several", NULL, &s->model, own);
+    assert_int_equal(status == CITADEL_OK, s->model != NULL);
+    return status;
+}
+
+static citadel_status load_falling_once(scene *s, citadel_error *own)
+{
+    citadel_model *model;
+    citadel_status status =
+        citadel_model_load(s->engine, FAKE_PACKS "/falls-back/fail-load", NULL, &model, own);
+    citadel_model_unload(model);
+    return status;
+}
+
+/* A graph with a recovery graph, from which one can fall. */
+static citadel_status load_recovering(scene *s, citadel_error *own)
+{
+    citadel_model *model;
+    citadel_status status =
+        citadel_model_load(s->engine, FAKE_PACKS "/falls-back/recovery", NULL, &model, own);
+    citadel_model_unload(model);
+    return status;
+}
+
 static const step steps[] = {
     {"create an engine", 0, 0, create_engine},
     {"load", 1, 0, load_model},
     {"load a bad model", 1, 0, load_bad_model},
     {"embed by name", 1, 0, embed_named},
+    {"load with fall-backs", 1, 0, load_falling},
+    {"load with a recovery graph", 1, 0, load_recovering},
+    {"load with one fall-back", 1, 0, load_falling_once},
     {"embed", 1, 1, embed},
     {"embed with a prompt", 1, 1, embed_with_prompt},
     {"tokenize", 1, 1, tokenize},
@@ -233,6 +274,43 @@ static void test_files_that_cannot_be_read(void **state)
     expect_system_faults(FAULT_MMAP, ENOMEM, CITADEL_E_NO_MEMORY, FILES);
 }
 
+/* On the way through three forms every file can fail once more: what is not the last form's is made good by the next. */
+static void test_files_of_forms_that_cannot_be_read(void **state)
+{
+    (void)state;
+    for (int i = 4; i <= 5; i++) {
+        assert_true(run_with_every_fault(&steps[i], FAULT_OPEN, EACCES, CITADEL_E_IO) > 7);
+        assert_true(run_with_every_fault(&steps[i], FAULT_FSTAT, EIO, CITADEL_E_IO) > 6);
+        assert_true(run_with_every_fault(&steps[i], FAULT_MMAP, ENOMEM, CITADEL_E_NO_MEMORY) > 6);
+    }
+}
+
+/* The directory, seven files as without a fall-back, and one more graph: the weights are read once. */
+static void test_weights_of_a_form_that_failed_serve_the_next(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with_every_fault(&steps[6], FAULT_OPEN, EACCES, CITADEL_E_IO), 9);
+}
+
+static void test_fall_backs_and_recoveries_are_counted(void **state)
+{
+    (void)state;
+    const char *texts[] = {"fox", "nan", "nan fox"};
+    float out[3 * DIM];
+    scene s = {0};
+    assert_ok(create_engine(&s, &error));
+    assert_ok(load_falling(&s, &error));
+    assert_int_equal(atomic_load(&s.engine->counters.fallbacks), 2);
+    citadel_model_unload(s.model);
+    s.model = load(s.engine, "recovering");
+    assert_int_equal(atomic_load(&s.engine->counters.fallbacks), 2);
+    assert_int_equal(atomic_load(&s.engine->counters.nan_recoveries), 0);
+    assert_ok(citadel_model_embed(s.model, texts, NULL, 3, NULL, out, 3 * DIM, NULL, &error));
+    assert_int_equal(atomic_load(&s.engine->counters.nan_recoveries), 2);
+    citadel_model_unload(s.model);
+    citadel_engine_destroy(s.engine);
+}
+
 static void test_threads_that_cannot_be_started(void **state)
 {
     (void)state;
@@ -278,26 +356,33 @@ static void test_a_pack_replaced_during_its_load_is_not_mixed(void **state)
     citadel_engine_destroy(s.engine);
 }
 
-static void test_bad_packs_leave_nothing_behind(void **state)
+/* Returns how many packs there are in a folder. */
+static int load_each(citadel_engine *engine, const char *folder)
 {
-    (void)state;
-    scene s = {0};
     int packs = 0;
-    DIR *bad = opendir(FAKE_PACKS "/bad");
-    assert_non_null(bad);
-    assert_ok(create_engine(&s, &error));
-    for (struct dirent *entry; (entry = readdir(bad));) {
+    DIR *opened = opendir(folder);
+    assert_non_null(opened);
+    for (struct dirent *entry; (entry = readdir(opened));) {
         char name[512];
         citadel_model *model;
         long mappings = fault_mappings();
-        snprintf(name, sizeof name, FAKE_PACKS "/bad/%s", entry->d_name);
-        if (citadel_model_load(s.engine, name, NULL, &model, &error) == CITADEL_OK)
+        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
+        if (citadel_model_load(engine, name, NULL, &model, &error) == CITADEL_OK)
             citadel_model_unload(model);
         assert_int_equal(fault_mappings(), mappings);
         packs++;
     }
-    closedir(bad);
-    assert_true(packs > 50);
+    closedir(opened);
+    return packs;
+}
+
+static void test_bad_packs_leave_nothing_behind(void **state)
+{
+    (void)state;
+    scene s = {0};
+    assert_ok(create_engine(&s, &error));
+    assert_true(load_each(s.engine, FAKE_PACKS "/bad") > 50);
+    assert_true(load_each(s.engine, FAKE_PACKS "/falls-back") > 15);
     citadel_engine_destroy(s.engine);
     assert_int_equal(fault_blocks(), 0);
 }
@@ -307,6 +392,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_that_is_missing_anywhere),
         cmocka_unit_test(test_files_that_cannot_be_read),
+        cmocka_unit_test(test_files_of_forms_that_cannot_be_read),
+        cmocka_unit_test(test_weights_of_a_form_that_failed_serve_the_next),
+        cmocka_unit_test(test_fall_backs_and_recoveries_are_counted),
         cmocka_unit_test(test_threads_that_cannot_be_started),
         cmocka_unit_test(test_a_pack_replaced_during_its_load_is_not_mixed),
         cmocka_unit_test(test_bad_packs_leave_nothing_behind),

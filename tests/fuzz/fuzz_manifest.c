@@ -20,9 +20,15 @@ static void check_pack(const ce_pack *pack)
     check_file_name(pack->golden_vectors);
     MUST(pack->artifact_count > 0 && pack->file_count > 0);
     for (size_t i = 0; i < pack->artifact_count; i++) {
-        check_file_name(pack->artifacts[i].graph);
-        check_file_name(pack->artifacts[i].weights);
-        MUST(pack->artifacts[i].form && pack->artifacts[i].device && pack->artifacts[i].precision);
+        const ce_artifact *a = &pack->artifacts[i];
+        const char *optional[] = {a->weights, a->recovery, a->externs};
+        check_file_name(a->graph);
+        for (size_t n = 0; n < sizeof optional / sizeof optional[0]; n++)
+            if (optional[n])
+                check_file_name(optional[n]);
+        MUST(a->form && a->device && a->precision);
+        MUST(a->weights || a->tensors_inside);
+        MUST(a->has_isa || a->isa_count == 0);
     }
     for (size_t i = 0; i < pack->file_count; i++)
         check_file_name(pack->files[i].name);

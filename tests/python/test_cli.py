@@ -127,6 +127,8 @@ def test_version():
         (["embed", "--model", "m", "--quiet", "--verbose"], ["--verbose and --quiet"]),
         (["embed", "--model", "m", "--lines", "--jsonl"], ["--lines and --jsonl"]),
         (["embed", "--model", "m", "--prompt", "p", "--prompt-name", "n"], ["--prompt and --prompt-name"]),
+        (["info", "m", "--mixed-precision", "--precision", "fp32"], ["--mixed-precision and --precision"]),
+        (["tokenize", "--model", "m", "--no-compile", "text"], ["'--no-compile'"]),
         (["embed", "--model", "m", "--input", "f", "text"], ["--input"]),
         (["embed", "--model", "m", "--jsonl", "text"], ["--jsonl"]),
         (["embed", "--model", "m", "--no-specials", "text"], ["'--no-specials'"]),
@@ -746,6 +748,34 @@ def test_info_json(model, info):
     assert info["precision"] in ("fp32", "bf16", "fp16", "int8")
     assert info["weight_bytes"] > 0 and info["load_seconds"] > 0
     assert 0 <= info["golden_error"] < 1e-5 and info["golden_texts"] > 0
+    assert abs(info["golden_cosine"] - 1) < 1e-6 and info["fallbacks"] == 0
+    assert set(info["load_phases"]) == {"tokenizer", "weights", "backend", "check"}
+    assert 0 < sum(info["load_phases"].values()) <= info["load_seconds"] * 1.001
+    subjects = [line.split(":")[0] for line in info["explain"].splitlines()]
+    assert subjects[:5] == ["form", "precision", "pooling", "prompt", "max length"]
+
+
+@pytest.mark.parametrize(
+    "option, line",
+    [
+        ("--no-compile", "form: torchscript (graph.fp32.pt): compiled forms are off"),
+        ("--precision=fp32", "precision: fp32: it was asked for"),
+    ],
+)
+def test_info_explains(model, option, line):
+    process = run("info", "--json", option, model)
+    assert process.returncode == 0, process.stderr
+    assert line in json.loads(process.stdout)["explain"].splitlines()
+
+
+def test_switches_of_the_environment(model):
+    """Named with their values where they are wrong."""
+    env = {"INFERENCE_OPTIMIZATION": "OFF"}
+    explain = json.loads(run("info", "--json", model, env=env).stdout)["explain"]
+    assert "form: torchscript (graph.fp32.pt): optimization is off" in explain.splitlines()
+    process = run("info", model, env={"TORCH_COMPILE_ENABLED": "perhaps"})
+    assert process.returncode == 1
+    assert b"TORCH_COMPILE_ENABLED is 'perhaps', expected true, false," in process.stderr
 
 
 def test_info_lines(model, info):

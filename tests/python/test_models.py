@@ -174,7 +174,7 @@ MUTATIONS += [(NAMES[2], mutation) for mutation in PHI3_MUTATIONS]
 
 def graph_vectors(model: source.Source, texts: list[str]) -> np.ndarray:
     ids = [model.ids(text) for text in texts]
-    return gate._normalized(packed.run(packed.PackedGraph(model), "packed", ids, 7))
+    return gate.normalized(packed.run(packed.PackedGraph(model), "packed", ids, 7))
 
 
 @pytest.mark.parametrize("name", NAMES)

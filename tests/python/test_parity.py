@@ -126,6 +126,23 @@ def model():
         yield loaded
 
 
+@pytest.mark.parametrize(
+    "switches, why",
+    [
+        ({"compile": False}, "compiled forms are off"),
+        ({"optimization": False, "compile": True, "mixed_precision": True}, "optimization is off"),
+    ],
+)
+def test_switches_choose_the_form(monkeypatch, switches, why):
+    """Whatever the environment says."""
+    monkeypatch.setenv("INFERENCE_OPTIMIZATION", "true")
+    monkeypatch.setenv("TORCH_COMPILE_ENABLED", "true")
+    with citadel_embed.Engine(**switches) as engine, engine.load(PACK) as loaded:
+        info = loaded.info()
+    assert (info["form"], info["precision"], info["fallbacks"]) == ("torchscript", "fp32", 0)
+    assert f"form: torchscript (graph.fp32.pt): {why}" in info["explain"].splitlines()
+
+
 @pytest.fixture(scope="module")
 def expected(reference):
     return reference.encode(texts(), batch_size=16, show_progress_bar=False)

@@ -7,9 +7,10 @@
 static ce_error error;
 static ce_config config;
 
-static const char *const variables[] = {"CITADEL_THREADS",    "MODEL_CACHE_SIZE",
-                                        "CITADEL_MODEL_PATH", "CITADEL_TORCH_BACKEND",
-                                        "XDG_DATA_HOME",      "HOME"};
+static const char *const variables[] = {
+    "CITADEL_THREADS",        "MODEL_CACHE_SIZE",      "CITADEL_MODEL_PATH",
+    "CITADEL_TORCH_BACKEND",  "XDG_DATA_HOME",         "HOME",
+    "INFERENCE_OPTIMIZATION", "TORCH_COMPILE_ENABLED", "MIXED_PRECISION_ENABLED"};
 
 static int clear_environment(void **state)
 {
@@ -52,6 +53,9 @@ static void test_without_options_and_environment_there_are_defaults(void **state
     assert_null(config.torch_backend);
     assert_null(config.log);
     assert_int_equal(config.log_level, CITADEL_LOG_DEFAULT);
+    assert_true(config.optimization);
+    assert_true(config.compile);
+    assert_false(config.mixed_precision);
 }
 
 static void test_environment_sets_what_options_leave_open(void **state)
@@ -148,6 +152,64 @@ static void test_garbage_in_a_variable_is_refused_by_its_name(void **state)
                 "CITADEL_THREADS is 'four', expected a whole number from 1 to 1024");
 }
 
+static void expect_switch(const char *value, int expected)
+{
+    setenv("TORCH_COMPILE_ENABLED", value, 1);
+    setenv("MIXED_PRECISION_ENABLED", value, 1);
+    read_with(NULL);
+    assert_int_equal(config.compile, expected);
+    assert_int_equal(config.mixed_precision, expected);
+    assert_true(config.optimization);
+    ce_config_free(&config);
+}
+
+static void test_switches_of_the_environment(void **state)
+{
+    (void)state;
+    static const char *const on[] = {"true", "TRUE", "True", "1", "on", "ON", "yes", "Yes"};
+    static const char *const off[] = {"false", "FALSE", "False", "0", "off", "OFF", "no", "No"};
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++) {
+        expect_switch(on[i], 1);
+        expect_switch(off[i], 0);
+    }
+    static const char *const names[] = {"INFERENCE_OPTIMIZATION", "TORCH_COMPILE_ENABLED",
+                                        "MIXED_PRECISION_ENABLED"};
+    static const char *const garbage[] = {"2", "-1", "01", "maybe", "y", "true ", " on", "truely"};
+    for (size_t n = 0; n < 3; n++) {
+        clear_environment(NULL);
+        for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+            setenv(names[n], garbage[i], 1);
+            refuse_with(NULL, CE_E_INVALID_ARGUMENT, names[n]);
+            assert_non_null(strstr(error.message, garbage[i]));
+            assert_non_null(
+                strstr(error.message, "expected true, false, 1, 0, on, off, yes or no"));
+        }
+    }
+}
+
+static void test_switches_of_the_options_come_first(void **state)
+{
+    (void)state;
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    setenv("INFERENCE_OPTIMIZATION", "not looked at", 1);
+    setenv("TORCH_COMPILE_ENABLED", "true", 1);
+    setenv("MIXED_PRECISION_ENABLED", "false", 1);
+    options.optimization = options.mixed_precision = CITADEL_SWITCH_ON;
+    options.compile = CITADEL_SWITCH_OFF;
+    read_with(&options);
+    assert_true(config.optimization);
+    assert_false(config.compile);
+    assert_true(config.mixed_precision);
+    ce_config_free(&config);
+    /* The first switch is the main one. */
+    options.optimization = CITADEL_SWITCH_OFF;
+    options.compile = CITADEL_SWITCH_ON;
+    read_with(&options);
+    assert_false(config.optimization);
+    assert_false(config.compile);
+    assert_false(config.mixed_precision);
+}
+
 static void test_limits_of_the_variables(void **state)
 {
     (void)state;
@@ -209,8 +271,11 @@ static void test_options_out_of_range_are_refused_by_name(void **state)
     options.log_level = -2;
     refuse_with(&options, CE_E_INVALID_ARGUMENT, "log_level is -2");
     options = none;
-    options.reserved0 = 1;
-    refuse_with(&options, CE_E_INVALID_ARGUMENT, "reserved0 must be 0");
+    options.compile = 2;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT,
+                "compile is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
+    options.compile = -2;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "compile is -2");
 }
 
 static void test_structs_of_other_versions(void **state)
@@ -226,11 +291,11 @@ static void test_structs_of_other_versions(void **state)
     assert_int_equal(config.threads, 5);
     ce_config_free(&config);
     newer.later = 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 64");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 72");
     newer.known.size = 0;
     refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 0");
     newer.known.size = sizeof newer.known - 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 63");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 71");
     newer.known.size = SIZE_MAX;
     refuse_with(&newer.known, CE_E_ABI, "_INIT");
 }
@@ -247,6 +312,8 @@ int main(void)
         WITH_CLEAN_ENVIRONMENT(test_environment_can_be_ignored),
         WITH_CLEAN_ENVIRONMENT(test_empty_variables_are_as_if_not_set),
         WITH_CLEAN_ENVIRONMENT(test_garbage_in_a_variable_is_refused_by_its_name),
+        WITH_CLEAN_ENVIRONMENT(test_switches_of_the_environment),
+        WITH_CLEAN_ENVIRONMENT(test_switches_of_the_options_come_first),
         WITH_CLEAN_ENVIRONMENT(test_limits_of_the_variables),
         WITH_CLEAN_ENVIRONMENT(test_models_are_under_the_data_home_by_default),
         WITH_CLEAN_ENVIRONMENT(test_options_out_of_range_are_refused_by_name),

@@ -91,6 +91,11 @@ static void test_everything_is_read(void **state)
     assert_int_equal(pack->artifacts[0].precision, CITADEL_PRECISION_FP32);
     assert_string_equal(pack->artifacts[0].graph, "graph.pt");
     assert_string_equal(pack->artifacts[0].weights, "weights.safetensors");
+    assert_string_equal(pack->artifacts[0].torch, "2.11.0");
+    assert_false(pack->artifacts[0].has_isa);
+    assert_false(pack->artifacts[0].tensors_inside);
+    assert_true(pack->artifacts[0].min_cosine == 0);
+    assert_int_equal(pack->precision, CITADEL_PRECISION_FP32);
     assert_int_equal(pack->file_count, 2);
     assert_int_equal(pack->files[0].bytes, 7);
     assert_true(pack->files[0].has_crc32c);
@@ -101,6 +106,72 @@ static void test_everything_is_read(void **state)
     assert_int_equal(pack->files[1].tensor_count, 2);
     assert_string_equal(pack->files[1].tensors[0].name, "a");
     assert_int_equal(pack->files[1].tensors[0].crc32c, 0xffffffff);
+    ce_pack_close(pack);
+}
+
+#define COMPILED                                                                           \
+    "{\"form\":\"compiled\",\"precision\":\"bf16\",\"device\":\"cpu\",\"graph\":\"g.so\"," \
+    "\"weights\":\"w\",\"isa\":[\"avx2\",\"avx512_bf16\"],\"tensors_inside\":true,"        \
+    "\"recovery\":\"r.pt\",\"externs\":\"e.json\",\"min_cosine\":0.5,\"max_abs_error\":2e-3}"
+
+static void test_what_compiled_and_reduced_forms_need_is_read(void **state)
+{
+    (void)state;
+    ce_pack *pack;
+    assert_int_equal(read_text(manifest("artifacts", "[" ARTIFACT "," COMPILED "]"), &pack), CE_OK);
+    const ce_artifact *artifact = &pack->artifacts[1];
+    assert_string_equal(artifact->form, "compiled");
+    assert_true(artifact->has_isa);
+    assert_int_equal(artifact->isa_count, 2);
+    assert_string_equal(artifact->isa[0], "avx2");
+    assert_string_equal(artifact->isa[1], "avx512_bf16");
+    assert_true(artifact->tensors_inside);
+    assert_string_equal(artifact->recovery, "r.pt");
+    assert_string_equal(artifact->externs, "e.json");
+    assert_null(artifact->torch);
+    assert_true(artifact->min_cosine == .5);
+    assert_true(artifact->max_abs_error > .00199 && artifact->max_abs_error < .00201);
+    ce_pack_close(pack);
+}
+
+/* Only a graph that has all its tensors inside, and no other graph over them, needs no weights. */
+static void test_weights_may_be_missing_where_none_are_needed(void **state)
+{
+    (void)state;
+#define NO_WEIGHTS(precision, rest)                                               \
+    "[{\"form\":\"compiled\",\"precision\":\"" precision "\",\"device\":\"cpu\"," \
+    "\"graph\":\"g.so\",\"weights\":null" rest "}]"
+    static const struct {
+        const char *artifacts;
+        int status;
+    } cases[] = {
+        {NO_WEIGHTS("fp32", ""), CE_E_BAD_MODEL},
+        {NO_WEIGHTS("fp32", ",\"tensors_inside\":true"), CE_OK},
+        {NO_WEIGHTS("bf16", ",\"tensors_inside\":true,\"recovery\":null"), CE_OK},
+        {NO_WEIGHTS("bf16", ",\"tensors_inside\":true,\"recovery\":\"r\""), CE_E_BAD_MODEL},
+        {NO_WEIGHTS("fp32", ",\"tensors_inside\":true,\"recovery\":\"r\""), CE_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ce_pack *pack;
+        assert_int_equal(read_text(manifest("artifacts", cases[i].artifacts), &pack),
+                         cases[i].status);
+        ce_pack_close(pack);
+    }
+}
+
+static void test_the_models_own_precision_may_be_another_one(void **state)
+{
+    (void)state;
+    static char text[ROOM];
+    const char *plain = manifest(NULL, NULL);
+    ce_pack *pack;
+    snprintf(text, sizeof text, "{\"precision\":\"bf16\",%s", plain + 1);
+    assert_int_equal(read_text(text, &pack), CE_OK);
+    assert_int_equal(pack->precision, CITADEL_PRECISION_BF16);
+    ce_pack_close(pack);
+    snprintf(text, sizeof text, "{\"precision\":\"fp4\",%s", plain + 1);
+    assert_int_equal(read_text(text, &pack), CE_E_BAD_MODEL);
+    assert_non_null(strstr(error.message, "precision is none of fp32, bf16, fp16, int8"));
     ce_pack_close(pack);
 }
 
@@ -185,6 +256,15 @@ static void test_bad_values_are_refused_with_value_and_place(void **state)
         {"artifacts", "[]", "no member 'artifacts'"},
         {"artifacts", "[{}]", "an artifact needs form, precision, device, graph and weights"},
         {"artifacts", "[{\"graph\":\"../g\"}]", "'../g' is not the name of a file in the pack"},
+        {"artifacts", "[{\"recovery\":\"/r\"}]", "'/r' is not the name of a file in the pack"},
+        {"artifacts", "[{\"externs\":\"../e\"}]", "'../e' is not the name of a file in the pack"},
+        {"artifacts", "[{\"weights\":\"\"}]", "'' is not the name of a file in the pack"},
+        {"artifacts", "[{\"isa\":\"avx2\"}]", "expected an array, found a string"},
+        {"artifacts", "[{\"isa\":[2]}]", "expected a string, found a number"},
+        {"artifacts", "[{\"tensors_inside\":1}]", "expected true or false, found a number"},
+        {"artifacts", "[{\"min_cosine\":1.01}]", "min_cosine is a number from -1 to 1"},
+        {"artifacts", "[{\"min_cosine\":-1.5}]", "min_cosine is a number from -1 to 1"},
+        {"artifacts", "[{\"max_abs_error\":-0.1}]", "max_abs_error is a number from 0 to inf"},
         {"files", "{}", "no member 'files'"},
         {"files", "{\"a/b\":{}}", "'a/b' is not the name of a file in the pack"},
         {"files", "{\"f\":{\"bytes\":-1}}", "-1 is not a whole number"},
@@ -292,6 +372,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_is_read),
+        cmocka_unit_test(test_what_compiled_and_reduced_forms_need_is_read),
+        cmocka_unit_test(test_weights_may_be_missing_where_none_are_needed),
+        cmocka_unit_test(test_the_models_own_precision_may_be_another_one),
         cmocka_unit_test(test_members_may_come_in_any_order_and_unknown_ones_are_ignored),
         cmocka_unit_test(test_missing_members_are_named),
         cmocka_unit_test(test_the_default_prompt_is_one_of_the_prompts),
