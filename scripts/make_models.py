@@ -403,7 +403,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("dest", type=Path, help="directory in which the folders are made")
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to make")
     parser.add_argument("--layers", type=int, help="number of layers instead of the model's own")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.names = given.names or list(YARDSTICKS)[:-1]
     if given.layers is not None and given.layers < 1:
         parser.error(f"--layers is {given.layers}, expected at least 1")

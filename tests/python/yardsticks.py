@@ -1,7 +1,7 @@
 """The models of scripts/make_models.py and their packs, made when they are first asked for.
 
-They lie in ``$CITADEL_YARDSTICKS`` (by default ``build/yardsticks``), each beside a digest of the code that made
-it.
+They lie in ``$CITADEL_YARDSTICKS`` (by default ``build/yardsticks``), each beside a digest of the code that
+made it.
 """
 
 from __future__ import annotations

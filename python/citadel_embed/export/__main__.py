@@ -59,6 +59,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
     parser.add_argument("--name", help="name in the manifest (default: that of DEST)")
     parser.add_argument(
+        "--dtype",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the weights as they are loaded: auto is fp32, but what the checkpoint has if that has more "
+        "than a thousand million parameters",
+    )
+    parser.add_argument(
         "--precision",
         nargs="+",
         choices=("bf16", "fp16"),

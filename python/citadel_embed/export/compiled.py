@@ -188,7 +188,7 @@ class Runner:
     def __init__(self, folder: Path, compiled: Compiled, tensors: dict[str, torch.Tensor]) -> None:
         self.runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(folder / compiled.graph), 1)
         if not compiled.tensors_inside:
-            names = self.runner.getConstantNamesToOriginalFQNs()
+            names = self.runner.get_constant_names_to_original_fqns()
             constants = {constant: tensors[name] for constant, name in names.items()}
             self.runner.update_constant_buffer(constants, False, True, True)
 

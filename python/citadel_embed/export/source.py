@@ -28,7 +28,10 @@ NO_LIMIT = 1 << 20
 DYNAMIC_ROPE = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
 
 # What a Transformer may be kept in.
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Parameters from which a model is not brought to float32, and not every comparison made.
+LARGE = 1_000_000_000
 
 # Of a batch with its padding: a decoder takes minutes for the longest text eight times over.
 BATCH_TOKENS = 4096
@@ -54,6 +57,15 @@ class Source:
     def dtype(self) -> torch.dtype:
         """Of the Transformer's weights."""
         return self.transformer.dtype
+
+    @property
+    def precision(self) -> str:
+        """The name of that."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+    @property
+    def large(self) -> bool:
+        return sum(parameter.numel() for parameter in self.transformer.parameters()) > LARGE
 
     @property
     def pooling(self) -> str:
@@ -202,7 +214,7 @@ def _drop_pooler(transformer: torch.nn.Module) -> None:
         transformer.pooler = None
 
 
-def _load(source: str, dtype: torch.dtype | str) -> tuple[SentenceTransformer, set[str]]:
+def _load(source: str, dtype: torch.dtype) -> tuple[SentenceTransformer, set[str]]:
     """The model, and the weights that no file has."""
     try:
         with _missing_weights() as missing:
@@ -236,11 +248,7 @@ def _check_transformer(module) -> None:
         raise ExportError(f"the Transformer gives {found[1]} of {found[0]}(), expected last_hidden_state")
 
 
-def _check_dtype(transformer: torch.nn.Module, asked: torch.dtype | str) -> None:
-    """All weights are of the dtype that was asked for; "auto" leaves it to the checkpoint."""
-    expected = transformer.dtype if asked == "auto" else asked
-    if expected not in DTYPES:
-        raise ExportError(f"the Transformer's weights are {expected}, expected some of {DTYPES}")
+def _check_dtype(transformer: torch.nn.Module, expected: torch.dtype) -> None:
     for name, tensor in transformer.named_parameters():
         if tensor.dtype != expected:
             raise ExportError(f"parameter '{name}' is {tensor.dtype}, expected {expected}")
@@ -340,18 +348,32 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
             )
 
 
-def load(source: str, name: str, dtype: torch.dtype | str | None = None) -> Source:
+def _wanted_dtype(source: str, asked: str) -> torch.dtype:
+    """What the Transformer is loaded in: "auto" is float32, but for a large checkpoint its own."""
+    if asked != "auto":
+        return DTYPES[asked]
+    files = Path(source).glob("*.safetensors") if Path(source).is_dir() else ()
+    size = sum(path.stat().st_size for path in files)
+    if size <= 2 * LARGE:
+        return torch.float32
+    config = _read_json(Path(source) / "config.json")
+    name = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
+    own = getattr(torch, name, None)
+    return own if own in DTYPES.values() else torch.float32
+
+
+def load(source: str, name: str, dtype: str = "fp32") -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of.
 
-    The Transformer is loaded in float32 unless ``dtype`` says otherwise; "auto" is the checkpoint's own,
-    whose weights are not copied: they stay in the mapped files.
+    The Transformer is loaded in ``dtype``, which is one of DTYPES or "auto". Weights that are not converted
+    are not copied: they stay in the mapped files.
     """
     _check_source(source)
-    dtype = dtype or torch.float32
+    wanted = _wanted_dtype(source, dtype)
     with contextlib.redirect_stdout(None):
-        model, missing = _load(source, dtype)
+        model, missing = _load(source, wanted)
     _check_modules(model)
-    _check_dtype(model[0].auto_model, dtype)
+    _check_dtype(model[0].auto_model, wanted)
     _check_weights(missing)
     _check_activations(model, source)
     _drop_pooler(model[0].auto_model)
