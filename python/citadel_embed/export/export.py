@@ -223,7 +223,8 @@ def _attempt(progress, what: str, writer: Writer, write) -> None:
 def export(arguments, progress) -> str:
     """Export as the command line says; returns the line that sums it up."""
     destination = Destination(arguments.dest, arguments.force)
-    model = source.load(arguments.source, arguments.name or destination.path.name, arguments.dtype)
+    choices = source.Choices(arguments.dtype, arguments.plain_text, arguments.pooling, arguments.max_tokens)
+    model = source.load(arguments.source, arguments.name or destination.path.name, choices)
     if model.precision != "fp32" and arguments.precision:
         raise ExportError(f"the weights are {model.precision}: --precision needs them in fp32 (--dtype fp32)")
     progress.phase(f"loaded {type(model.transformer).__name__} from '{arguments.source}'")
