@@ -18,6 +18,7 @@ import torch._inductor
 
 from . import ExportError, attention, packed, reason
 from .pack import write_file
+from .scratch import Scratch
 
 # Up to here the weights go into the shared object, in the layout that its kernels like best, and are copied
 # at load; beyond, it multiplies the mapped ones as they are.
@@ -68,6 +69,7 @@ for argument; do
   esac
   set -- "$@" "$argument"
 done
+export TMPDIR={folder}
 exec {compiler} "$@" -ffile-prefix-map={folder}=. -ffile-prefix-map={torch}=torch
 """
 
@@ -145,8 +147,7 @@ def _only(names: list[str], ending: str) -> str:
 
 def _compile(graph, sequences: list[list[int]], level: Level, inside: bool) -> tuple[bytes, bytes, list[str]]:
     """Shared object, the list of operators that it calls, and the CPU features that it needs."""
-    with tempfile.TemporaryDirectory(prefix="citadel-") as name:
-        folder = Path(name)
+    with Scratch(Path(tempfile.gettempdir()), "citadel-compile-") as folder:
         wrapper = _write_wrapper(folder, level)
         cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
         with mock.patch.dict(os.environ, cache):
