@@ -85,12 +85,14 @@ class Compiled:
     files: dict
 
 
-def best_level() -> str:
-    """The highest level that this machine has."""
+def level(asked: str | None) -> str:
+    """The level that was asked for, else the highest; this machine must have it to compare the form."""
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in ("AVX512", "AVX2"):
         raise ExportError(f"a compiled form needs a CPU with AVX2, this one has {capability}")
-    return capability.lower()
+    if asked == "avx512" and capability == "AVX2":
+        raise ExportError("this CPU has no AVX-512, so that a form for it could not be compared")
+    return asked or capability.lower()
 
 
 def _write_wrapper(folder: Path, level: Level) -> Path:

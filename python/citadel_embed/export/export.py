@@ -207,7 +207,7 @@ def _write_forms(writer: Writer, graph, traced, arguments, progress) -> None:
                 progress,
                 f"compiled {precision}",
                 writer,
-                lambda p=precision: writer.compiled(graph, p, arguments.isa or compiled.best_level()),
+                lambda p=precision: writer.compiled(graph, p, compiled.level(arguments.isa)),
             )
     writer.discard_unlisted()
 
@@ -216,8 +216,11 @@ def _attempt(progress, what: str, writer: Writer, write) -> None:
     try:
         write()
         progress.phase(f"{what}: {writer.forms[-1].agreement}")
-    except ExportError as error:
-        progress.warn(f"goes on without the form {what}: {error}")
+    except OSError:
+        raise
+    except Exception as error:  # whatever torch does not like of a graph
+        why = str(error) if isinstance(error, ExportError) else f"{type(error).__name__}: {reason(error)}"
+        progress.warn(f"goes on without the form {what}: {why}")
 
 
 def export(arguments, progress) -> str:
