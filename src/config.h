@@ -8,6 +8,8 @@
 typedef struct ce_config {
     unsigned threads;
     unsigned cache_models;
+    uint64_t cache_bytes;        /* no budget: 0 */
+    unsigned cache_idle_seconds; /* never: 0 */
     unsigned batch_tokens;
     char *model_path;
     char *torch_backend; /* NULL: beside the library */

@@ -456,8 +456,9 @@ static int find_named(citadel_engine *engine, const char *name,
                                  "citadel_embed_options", error);
     if (status == CE_OK)
         status = ce_precision_check(known.precision, "embed options", error);
+    const citadel_load_options load = {.size = sizeof load, .precision = known.precision};
     if (status == CE_OK)
-        status = ce_cache_acquire(engine, name, known.precision, NULL, model, error);
+        status = ce_cache_acquire(engine, name, &load, model, error);
     return status;
 }
 

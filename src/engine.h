@@ -6,6 +6,8 @@
 #include "call.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
+#include "reaper.h"
 #include "workers.h"
 
 #include <pthread.h>
@@ -18,7 +20,9 @@ struct citadel_engine {
     ce_config config;
     ce_log log;
     ce_workers *workers;
+    ce_metrics metrics;
     ce_cache cache;
+    ce_reaper *reaper; /* NULL without an idle time-out */
     ce_call_pool calls;
 };
 

@@ -14,6 +14,7 @@ struct citadel_model {
 
     ce_pack *pack;
     ce_tokenizer *tokenizer;
+    size_t tokenizer_bytes;
     const ce_backend *backend;
     void *backend_model;
     double load_seconds;
@@ -24,5 +25,12 @@ struct citadel_model {
 /* Load the chosen form of `pack` into `model`, and check it. `pack` belongs to the model from here on, also on failure. */
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error);
 void ce_model_free(citadel_model *model);
+
+/* Memory of a loaded model: its mapped weights, its tokenizer, and what its backend has beside them. */
+uint64_t ce_model_bytes(const citadel_model *model);
+
+/* A caller's load options, checked. */
+int ce_load_options_read(const citadel_load_options *options, citadel_load_options *known,
+                         ce_error *error);
 
 #endif

@@ -29,7 +29,10 @@ enum {
     CE_EMBED_OPTIONS_SIZE_1 = 56,
     CE_TOKENIZE_OPTIONS_SIZE_1 = 48,
     CE_TOKENS_SIZE_1 = 56,
-    CE_INFO_SIZE_1 = 136
+    CE_INFO_SIZE_1 = 136,
+    CE_ESTIMATE_SIZE_1 = 64,
+    CE_UNLOAD_REPORT_SIZE_1 = 56,
+    CE_METRICS_SIZE_1 = 136
 };
 #else
 #error "struct sizes are pinned for LP64 systems only"
