@@ -39,10 +39,10 @@ static void slot_free(citadel_model *model)
     ce_free(model);
 }
 
-/* A model that failed to load is not worth a line: its caller has been told. */
+/* Without `how` in silence; so too after a load that failed, which its caller has been told. */
 static void log_and_free(ce_log *log, citadel_model *model, const char *how)
 {
-    if (model->slot.state == CE_CACHE_READY)
+    if (how && model->slot.state == CE_CACHE_READY)
         ce_log_write(log, CITADEL_LOG_INFO, "model '%s' %s: %llu bytes", model->pack->name, how,
                      (unsigned long long)model->slot.bytes);
     slot_free(model);
@@ -318,7 +318,7 @@ static int acquire_from_disk(citadel_engine *engine, const char *name,
     pthread_mutex_unlock(&cache->lock);
 
     free_evicted(&engine->log, &self);
-    free_models(engine, dead, "failed to load");
+    free_models(engine, dead, NULL);
     ce_pack_close(pack);
     if (status != CE_OK)
         *out = NULL;
@@ -406,7 +406,7 @@ void ce_cache_drop_idle(citadel_engine *engine)
             take_out(cache, m, &removed);
     }
     pthread_mutex_unlock(&cache->lock);
-    free_models(engine, removed, "went with its engine");
+    free_models(engine, removed, NULL);
 }
 
 uint64_t ce_cache_expire(citadel_engine *engine)

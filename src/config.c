@@ -84,7 +84,7 @@ static int parse_bytes(const char *name, const char *text, uint64_t *out, ce_err
     uint64_t value = 0;
     size_t digits = strspn(text, "0123456789");
     int bits = unit_bits(text + digits);
-    int valid = digits > 0 && digits <= 18 && bits >= 0;
+    int valid = digits > 0 && digits <= 19 && bits >= 0;
     for (size_t i = 0; valid && i < digits; i++)
         value = value * 10 + (uint64_t)(text[i] - '0');
     if (!valid || value > CACHE_BYTES_MAX >> bits)

@@ -9,9 +9,10 @@
 
 /* Measured with all-MiniLM-L6-v2 and libtorch 2.11, and rounded up. */
 enum {
-    TOKENIZER_FACTOR = 3,    /* memory by bytes of tokenizer.json: 2.6; BPE and Unigram take less */
-    TORCHSCRIPT_FACTOR = 90, /* memory by bytes of the graph's file, which is compressed code */
-    SCRATCH_FACTOR = 24      /* floats by token and dimension of a vector, on each thread */
+    TOKENIZER_BASE = 72 << 10, /* tables that a tokenizer of any size has */
+    TOKENIZER_FACTOR = 3,      /* memory by bytes of tokenizer.json; WordPiece 2.6, others less */
+    TORCHSCRIPT_FACTOR = 90,   /* memory by bytes of the graph's file, which is packed code */
+    SCRATCH_FACTOR = 24        /* floats by token and dimension of a vector, on each thread */
 };
 
 static uint64_t file_bytes(const ce_pack *pack, const char *name)
@@ -41,7 +42,7 @@ static uint64_t graph_bytes(const ce_pack *pack)
 
 uint64_t ce_estimate_resident(const ce_pack *pack)
 {
-    return weight_bytes(pack) + graph_bytes(pack) +
+    return weight_bytes(pack) + graph_bytes(pack) + TOKENIZER_BASE +
            TOKENIZER_FACTOR * file_bytes(pack, pack->tokenizer);
 }
 

@@ -9,6 +9,7 @@
  *     fail-id, oom-id        a batch with this id fails
  *     nan-id, inf-id         the vector of a text with this id is not finite
  *     wait-id                a batch with this id waits while the probe says so
+ *     bytes                  not an id, but what the model says that it takes of memory
  *
  * A call that breaks the contract of src/backend.h fails as CE_E_INTERNAL, which no test expects. */
 #include "fake_backend.h"
@@ -29,12 +30,14 @@
 enum { NO_ID = -1 };
 
 typedef struct fake_model {
+    struct fake_model *next; /* of all that are loaded, guarded by the probe's lock */
     const float *table, *bias;
     int64_t vocab_size;
     size_t dim;
     ce_layout layout;
     int fail_load, oom_load;
     int fail_id, oom_id, nan_id, inf_id, wait_id;
+    int bytes;
 } fake_model;
 
 extern fake_probe fake_backend_probe;
@@ -71,7 +74,7 @@ static int set_word(fake_model *model, const char *word, int id)
         {"fail-load", NULL, &model->fail_load}, {"oom-load", NULL, &model->oom_load},
         {"fail-id", &model->fail_id, NULL},     {"oom-id", &model->oom_id, NULL},
         {"nan-id", &model->nan_id, NULL},       {"inf-id", &model->inf_id, NULL},
-        {"wait-id", &model->wait_id, NULL},
+        {"wait-id", &model->wait_id, NULL},     {"bytes", &model->bytes, NULL},
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(words[i].word, word) != 0)
@@ -130,6 +133,41 @@ static int bind_weights(fake_model *model, const ce_backend_model *given, ce_err
     return CE_OK;
 }
 
+static int same_weights(const fake_model *a, const fake_model *b)
+{
+    return a->dim == b->dim && memcmp(a->bias, b->bias, a->dim * sizeof *a->bias) == 0;
+}
+
+static fake_model *loaded;
+
+static void enlist(fake_model *model)
+{
+    fake_probe *probe = &fake_backend_probe;
+    pthread_mutex_lock(&probe->lock);
+    for (const fake_model *m = loaded; m; m = m->next)
+        probe->twins += same_weights(m, model);
+    model->next = loaded;
+    loaded = model;
+    probe->models++;
+    if (probe->models > probe->most_models)
+        probe->most_models = probe->models;
+    pthread_cond_broadcast(&probe->changed);
+    pthread_mutex_unlock(&probe->lock);
+}
+
+static void strike_off(fake_model *model)
+{
+    fake_probe *probe = &fake_backend_probe;
+    pthread_mutex_lock(&probe->lock);
+    fake_model **link = &loaded;
+    while (*link != model)
+        link = &(*link)->next;
+    *link = model->next;
+    probe->models--;
+    pthread_cond_broadcast(&probe->changed);
+    pthread_mutex_unlock(&probe->lock);
+}
+
 static int model_load(const ce_backend_model *given, void **out, ce_error *error)
 {
     add(&fake_backend_probe.loads, 1);
@@ -152,21 +190,21 @@ static int model_load(const ce_backend_model *given, void **out, ce_error *error
         free(model);
         return status;
     }
-    add(&fake_backend_probe.models, 1);
+    enlist(model);
     *out = model;
     return CE_OK;
 }
 
 static void model_unload(void *model)
 {
+    strike_off(model);
     free(model);
-    add(&fake_backend_probe.models, -1);
 }
 
 static size_t model_bytes(const void *model)
 {
-    (void)model;
-    return sizeof(fake_model);
+    const fake_model *self = model;
+    return self->bytes ? (size_t)self->bytes : sizeof *self;
 }
 
 /* ---- Run ---------------------------------------------------------------------------------- */
