@@ -12,20 +12,17 @@ enum {
     TOKENIZER_BASE = 72 << 10, /* tables that a tokenizer of any size has */
     TOKENIZER_FACTOR = 3,      /* memory by bytes of tokenizer.json; WordPiece 2.6, others less */
     TORCHSCRIPT_FACTOR = 90,   /* memory by bytes of the graph's file, which is packed code */
+    COMPILED_FACTOR = 2,       /* the weights inside the graph's file are mapped, and copied */
     SCRATCH_FACTOR = 24        /* floats by token and dimension of a vector, on each thread */
 };
 
+/* Without a name there is no such file. */
 static uint64_t file_bytes(const ce_pack *pack, const char *name)
 {
-    for (size_t i = 0; i < pack->file_count; i++)
+    for (size_t i = 0; name && i < pack->file_count; i++)
         if (strcmp(pack->files[i].name, name) == 0)
             return pack->files[i].bytes;
     return 0;
-}
-
-static int is_compiled(const ce_pack *pack)
-{
-    return strcmp(pack->chosen->form, "compiled") == 0;
 }
 
 static uint64_t weight_bytes(const ce_pack *pack)
@@ -33,11 +30,11 @@ static uint64_t weight_bytes(const ce_pack *pack)
     return file_bytes(pack, pack->chosen->weights);
 }
 
-/* A compiled graph is machine code, and copies its constants. */
 static uint64_t graph_bytes(const ce_pack *pack)
 {
-    uint64_t file = file_bytes(pack, pack->chosen->graph);
-    return is_compiled(pack) ? file + weight_bytes(pack) : TORCHSCRIPT_FACTOR * file;
+    int compiled = strcmp(pack->chosen->form, "compiled") == 0;
+    return file_bytes(pack, pack->chosen->graph) *
+           (compiled ? COMPILED_FACTOR : TORCHSCRIPT_FACTOR);
 }
 
 uint64_t ce_estimate_resident(const ce_pack *pack)
