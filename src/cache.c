@@ -236,13 +236,14 @@ static int find_or_add(citadel_engine *engine, ce_cache_waiter *self, citadel_mo
     ce_cache *cache = &engine->cache;
     int status = CE_OK;
     *is_new = 0;
-    do {
+    while (status == CE_OK && !*is_new) {
         *out = find_form(cache, self);
-        if (*out && (*out)->slot.dropping)
-            status = ce_room_wait(cache, &self->deadline, "an unload of the model", error);
-        else if (!*out)
-            status = ce_room_make(cache, self, is_new, error);
-    } while (status == CE_OK && !*is_new && (!*out || (*out)->slot.dropping));
+        if (*out && !(*out)->slot.dropping)
+            break;
+        /* Whatever was found may be gone after a wait. */
+        status = *out ? ce_room_wait(cache, &self->deadline, "an unload of the model", error)
+                      : ce_room_make(cache, self, is_new, error);
+    }
     if (*is_new)
         status = add_slot(engine, self, out, error);
     ce_room_leave_queue(cache, self);

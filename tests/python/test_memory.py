@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
     not (PACK / "citadel.json").exists(), reason=f"no pack in {PACK}: run scripts/test"
 )
 
-# In a process of its own, as the pages of other tests would count too. The first load is not measured: it brings
-# libtorch into the process.
+# In a process of its own, as the pages of other tests would count too. The first load is not measured, as it
+# brings libtorch into the process.
 MEASURE = """
 import json, sys
 import citadel_embed
