@@ -4,6 +4,7 @@
 
 #include <torch/csrc/inductor/aoti_runner/model_container_runner_cpu.h>
 
+#include <filesystem>
 #include <string>
 #include <unordered_map>
 
@@ -13,8 +14,12 @@ namespace
 class Compiled final : public Graph
 {
   public:
-    // So many runs at once share one copy of the constants.
-    Compiled(const std::string &path, size_t runs) : runner_(path, runs) {}
+    // So many runs at once share one copy of the constants, which lie in the mapped file as well.
+    explicit Compiled(const ce_backend_model &given)
+        : runner_(given.path, given.threads),
+          bytes_((given.tensors_inside ? 2 : 1) * std::filesystem::file_size(given.path))
+    {
+    }
 
     // Let every constant lie where the caller has it.
     int bind(const ce_backend_model &given, ce_error *error)
@@ -45,7 +50,7 @@ class Compiled final : public Graph
 
     size_t bytes() const override
     {
-        return runner_.constant_bytes();
+        return bytes_;
     }
 
     size_t fewest_texts() const override
@@ -54,26 +59,15 @@ class Compiled final : public Graph
     }
 
   private:
-    struct Runner : torch::inductor::AOTIModelContainerRunnerCpu {
-        using AOTIModelContainerRunnerCpu::AOTIModelContainerRunnerCpu;
-
-        size_t constant_bytes() const
-        {
-            uint64_t bytes = 0;
-            if (get_constants_blob_size_func_)
-                get_constants_blob_size_func_(container_handle_, &bytes);
-            return bytes;
-        }
-    };
-
-    mutable Runner runner_; // may run on many threads at once, though its method is not const
+    mutable torch::inductor::AOTIModelContainerRunnerCpu runner_; // its method is not const
+    size_t bytes_;
 };
 
 } // namespace
 
 int load_compiled(const ce_backend_model &given, std::unique_ptr<Graph> *out, ce_error *error)
 {
-    auto compiled = std::make_unique<Compiled>(given.path, given.threads);
+    auto compiled = std::make_unique<Compiled>(given);
     if (!given.tensors_inside)
         if (int status = compiled->bind(given, error))
             return status;

@@ -3,11 +3,11 @@
 #include "workers.h"
 
 #include "base/mem.h"
+#include "thread.h"
 
 #include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -144,15 +144,7 @@ static int start(ce_workers *workers, worker *self)
 {
     self->workers = workers;
     pthread_cond_init(&self->wake, NULL);
-    /* The host's signals belong to the host's threads; faults stay visible to its crash handler. */
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&self->thread, NULL, work, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = ce_thread_start(&self->thread, work, self);
     if (failed)
         pthread_cond_destroy(&self->wake);
     return failed;
