@@ -32,48 +32,37 @@ void ce_cache_destroy(citadel_engine *engine)
 
 /* ---- Freeing ------------------------------------------------------------------------------ */
 
-static void slot_free(citadel_model *model)
+static void empty(citadel_model *model)
 {
     for (int i = 0; i < CE_ALIASES; i++)
         ce_free(model->slot.aliases[i]);
     ce_model_free(model);
-    ce_free(model);
 }
 
-/* Without `how` in silence; so too after a load that failed, which its caller has been told. */
-static void log_and_free(ce_log *log, citadel_model *model, const char *how)
-{
-    if (how && model->slot.state == CE_CACHE_READY)
-        ce_log_write(log, CITADEL_LOG_INFO, "model '%s' %s: %llu bytes", model->pack->name, how,
-                     (unsigned long long)model->slot.bytes);
-    slot_free(model);
-}
-
-/* Of models that left the list. They count until their memory is free, so that nobody takes it a second time. */
+/* Of models that left the list, and the log told `how`, unless that is NULL or their load failed, which its caller has
+ * been told. Until its memory is free a model counts, so that nobody takes it a second time, and is not loaded again. */
 static void free_models(citadel_engine *engine, citadel_model *models, const char *how)
 {
     ce_cache *cache = &engine->cache;
     while (models) {
-        citadel_model *next = models->slot.next;
-        uint64_t bytes = models->slot.bytes;
-        log_and_free(&engine->log, models, how);
+        citadel_model *model = models;
+        models = model->slot.next;
+        if (how && model->slot.state == CE_CACHE_READY)
+            ce_log_write(&engine->log, CITADEL_LOG_INFO, "model '%s' %s: %llu bytes",
+                         model->pack->name, how, (unsigned long long)model->slot.bytes);
+        empty(model);
         pthread_mutex_lock(&cache->lock);
-        cache->count--;
-        cache->bytes -= bytes;
+        ce_room_forget(cache, model);
         pthread_cond_broadcast(&cache->changed);
         pthread_mutex_unlock(&cache->lock);
-        models = next;
+        ce_free(model);
     }
 }
 
-/* Those are off the ledger already. */
-static void free_evicted(ce_log *log, ce_cache_waiter *self)
+static void free_evicted(citadel_engine *engine, ce_cache_waiter *self)
 {
-    while (self->removed) {
-        citadel_model *next = self->removed->slot.next;
-        log_and_free(log, self->removed, "left the cache to make room");
-        self->removed = next;
-    }
+    free_models(engine, self->removed, "left the cache to make room");
+    self->removed = NULL;
 }
 
 static int idle(const citadel_model *model)
@@ -157,17 +146,21 @@ static void add_alias(citadel_model *model, const char *name, int32_t precision)
 /* A model that was to have the pack's first form serves who wants just that, also when it came to have another one. */
 static int serves(const citadel_model *model, const ce_cache_waiter *self)
 {
-    return model->slot.precision == self->precision ||
-           (model->slot.automatic && self->asked == CITADEL_PRECISION_AUTO);
+    int precision = model->slot.precision == self->precision ||
+                    (model->slot.automatic && self->asked == CITADEL_PRECISION_AUTO);
+    return precision && strcmp(model->slot.id, self->pack->id) == 0;
 }
 
+/* Also one that is going: it is not to be in memory twice. */
 static citadel_model *find_form(const ce_cache *cache, const ce_cache_waiter *self)
 {
-    const ce_pack *pack = self->pack;
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        if (serves(m, self) && strcmp(m->slot.id, pack->id) == 0 && !ce_room_hidden(cache, m, self))
+        if (serves(m, self) && !ce_room_hidden(cache, m, self))
             return m;
-    return NULL;
+    citadel_model *going = cache->going;
+    while (going && !serves(going, self))
+        going = going->slot.going;
+    return going;
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -220,7 +213,7 @@ static int load(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, ce
 {
     pthread_mutex_unlock(&cache->lock);
     /* What was removed is freed before the new model takes its memory. */
-    free_evicted(&model->engine->log, self);
+    free_evicted(model->engine, self);
     int status = ce_model_load(model, pack, error);
     pthread_mutex_lock(&cache->lock);
     if (status == CE_OK)
@@ -247,7 +240,7 @@ static int find_or_add(citadel_engine *engine, ce_cache_waiter *self, citadel_mo
     *is_new = 0;
     while (status == CE_OK && !*is_new) {
         *out = find_form(cache, self);
-        if (*out && !(*out)->slot.dropping)
+        if (*out && (*out)->slot.linked && !(*out)->slot.dropping)
             break;
         /* Whatever was found may be gone after a wait. */
         status = *out ? ce_room_wait(cache, &self->deadline, "an unload of the model", error)
@@ -334,7 +327,7 @@ static int acquire_from_disk(citadel_engine *engine, const char *name,
     }
     pthread_mutex_unlock(&cache->lock);
 
-    free_evicted(&engine->log, &self);
+    free_evicted(engine, &self);
     free_models(engine, dead, NULL);
     ce_pack_close(pack);
     if (status != CE_OK)

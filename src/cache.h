@@ -20,11 +20,13 @@ typedef enum ce_cache_state { CE_CACHE_LOADING, CE_CACHE_READY, CE_CACHE_FAILED 
 /* A model's place in the cache; guarded by the cache's lock. */
 typedef struct ce_cache_slot {
     citadel_model *next;
+    citadel_model *going; /* the next of those that left the list and are not freed yet */
     ce_cache_state state;
     int linked;                /* in the list, so that others find it */
     int unloaded;              /* goes with its last use, unless it is loaded again before that */
     int leaving;               /* next to go: nobody new finds it while others wait for room */
     int dropping;              /* an unload by name waits for its uses to end, then frees it */
+    int evicted;               /* off the ledger already */
     int pinned;                /* stays, whatever happens */
     size_t uses;               /* running calls, and threads that wait for the load */
     size_t handles;            /* references that callers hold */
@@ -53,7 +55,7 @@ typedef struct ce_cache_waiter {
 typedef struct ce_cache {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a load ended, a use ended, memory was freed */
-    citadel_model *models;
+    citadel_model *models, *going;
     /* Of the models in the list, and of those that left it and are not freed yet. */
     size_t count, capacity;
     uint64_t bytes, budget;   /* no budget: 0 */

@@ -25,6 +25,24 @@ void ce_room_unlink(ce_cache *cache, citadel_model *model)
     *link = model->slot.next;
     model->slot.next = NULL;
     model->slot.linked = 0;
+    model->slot.going = cache->going;
+    cache->going = model;
+}
+
+static void take_off(ce_cache *cache, const citadel_model *model)
+{
+    cache->count--;
+    cache->bytes -= model->slot.bytes;
+}
+
+void ce_room_forget(ce_cache *cache, citadel_model *model)
+{
+    citadel_model **link = &cache->going;
+    while (*link != model)
+        link = &(*link)->slot.going;
+    *link = model->slot.going;
+    if (!model->slot.evicted)
+        take_off(cache, model);
 }
 
 int ce_room_wait(ce_cache *cache, const ce_deadline *deadline, const char *what, ce_error *error)
@@ -87,8 +105,8 @@ static void evict(ce_cache *cache, ce_cache_waiter *self, citadel_model *model,
                   ce_counter *evictions)
 {
     ce_room_unlink(cache, model);
-    cache->count--;
-    cache->bytes -= model->slot.bytes;
+    take_off(cache, model);
+    model->slot.evicted = 1;
     model->slot.next = self->removed;
     self->removed = model;
     ce_metrics_add(evictions, 1);

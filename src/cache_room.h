@@ -21,8 +21,9 @@ int ce_room_hidden(const ce_cache *cache, const citadel_model *model, const ce_c
 /* Nobody uses, holds, pinned or is about to free it. */
 int ce_room_may_evict(const citadel_model *model);
 
-/* Out of the list, so that nobody finds it. It counts until its memory is free. */
+/* Out of the list, so that nobody gets it any more, and, once its memory is free, out of everything. */
 void ce_room_unlink(ce_cache *cache, citadel_model *model);
+void ce_room_forget(ce_cache *cache, citadel_model *model);
 
 /* Wait for a change. BUSY when the deadline comes first; `what` is what was waited for. */
 int ce_room_wait(ce_cache *cache, const ce_deadline *deadline, const char *what, ce_error *error);
