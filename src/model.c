@@ -75,7 +75,9 @@ static int try_form(citadel_model *model, ce_error *error)
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
+    ce_workers_take_back(model->engine->workers);
     status = ce_golden_check(model, error);
+    ce_workers_lend(model->engine->workers);
     lap(&since, &model->times.check);
     if (status != CE_OK)
         unload_graph(model);
@@ -140,7 +142,9 @@ static int load_parts(citadel_model *model, ce_error *error)
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
 {
     model->pack = pack;
+    ce_workers_lend(model->engine->workers);
     int status = load_parts(model, error);
+    ce_workers_take_back(model->engine->workers);
     if (status == CE_OK)
         status = ce_explain(pack, &model->explanation, error);
     ce_pack_drop_golden(pack);

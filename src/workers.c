@@ -28,6 +28,7 @@ struct ce_workers {
     ce_job *first, **last; /* waiting jobs */
     unsigned count;
     unsigned free; /* threads that no job uses */
+    unsigned lent; /* to threads that are not ours */
     int ending;
     worker threads[];
 };
@@ -96,7 +97,7 @@ static unsigned share(ce_workers *workers, const worker *self)
 {
     if (!workers->first || workers->free == 0)
         return 0;
-    if (workers->first->next || workers->free < workers->count)
+    if (workers->first->next || workers->free < workers->count || workers->lent > 0)
         return 1;
     if (self == &workers->threads[0])
         return workers->count;
@@ -219,4 +220,18 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
         pthread_cond_wait(&group.done, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
     pthread_cond_destroy(&group.done);
+}
+
+void ce_workers_lend(ce_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->lent++;
+    pthread_mutex_unlock(&workers->lock);
+}
+
+void ce_workers_take_back(ce_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->lent--;
+    pthread_mutex_unlock(&workers->lock);
 }
