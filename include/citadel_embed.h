@@ -314,12 +314,12 @@ CITADEL_API void citadel_model_unload(citadel_model *model);
 /* What a model takes of memory, reckoned beforehand. libtorch itself comes on top, once in a process. */
 typedef struct citadel_estimate {
     size_t size;
-    uint64_t weight_bytes;   /* the file of weights, which is mapped */
+    uint64_t weight_bytes;   /* the file that has the weights */
     uint64_t resident_bytes; /* the model once it is loaded, weights included */
     uint64_t peak_bytes;     /* at most, while it loads or computes on all threads of the engine */
     char form[24];           /* the form that a load would try first: "torchscript" */
     int32_t precision;       /* of that form: CITADEL_PRECISION_* */
-    uint32_t reserved0;
+    uint32_t dim;            /* numbers in a vector, for citadel_embed */
 } citadel_estimate;
 
 #define CITADEL_ESTIMATE_INIT                        \

@@ -4,21 +4,47 @@
 
 #include <torch/csrc/inductor/aoti_runner/model_container_runner_cpu.h>
 
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <unordered_map>
 
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 namespace
 {
+
+// Of a library that was loaded from `path`, let go of the pages in memory that the file has as well. They
+// come back when they are touched.
+void drop_file_pages(const char *path)
+{
+    auto drop = [](dl_phdr_info *info, size_t, void *wanted) {
+        if (std::strcmp(info->dlpi_name, static_cast<const char *>(wanted)) != 0)
+            return 0;
+        uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+            const auto &segment = info->dlpi_phdr[i];
+            if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W))
+                continue;
+            uintptr_t begin = (info->dlpi_addr + segment.p_vaddr) & ~(page - 1);
+            uintptr_t end = info->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+            madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
+        }
+        return 1;
+    };
+    dl_iterate_phdr(drop, const_cast<char *>(path));
+}
 
 class Compiled final : public Graph
 {
   public:
-    // So many runs at once share one copy of the constants, which lie in the mapped file as well.
+    // So many runs at once share one copy of the constants.
     explicit Compiled(const ce_backend_model &given)
-        : runner_(given.path, given.threads),
-          bytes_((given.tensors_inside ? 2 : 1) * std::filesystem::file_size(given.path))
+        : runner_(given.path, given.threads), bytes_(std::filesystem::file_size(given.path))
     {
+        drop_file_pages(given.path); // the constants in the file have been copied
     }
 
     // Let every constant lie where the caller has it.

@@ -13,7 +13,7 @@ enum {
     TOKENIZER_BASE = 72 << 10, /* tables that a tokenizer of any size has */
     TOKENIZER_FACTOR = 3,      /* memory by bytes of tokenizer.json; WordPiece 2.6, others less */
     TORCHSCRIPT_FACTOR = 90,   /* memory by bytes of the graph's file, which is packed code */
-    COMPILED_FACTOR = 2,       /* the weights inside the graph's file are mapped, and copied */
+    COMPILED_FACTOR = 1,       /* the weights inside the graph's file are copied */
     SCRATCH_FACTOR = 24        /* floats by token and dimension of a vector, on each thread */
 };
 
@@ -66,10 +66,12 @@ static void fill(const ce_pack *pack, const ce_config *config, citadel_estimate 
     uint64_t resident = ce_estimate_resident(pack);
     *out = (citadel_estimate){
         .size = sizeof *out,
-        .weight_bytes = weight_bytes(pack),
+        .weight_bytes = pack->chosen->tensors_inside ? file_bytes(pack, pack->chosen->graph)
+                                                     : weight_bytes(pack),
         .resident_bytes = resident,
         .peak_bytes = resident + ce_estimate_passing(pack, config->batch_tokens, config->threads),
         .precision = pack->chosen->precision,
+        .dim = pack->dim,
     };
     snprintf(out->form, sizeof out->form, "%s", pack->chosen->form);
 }

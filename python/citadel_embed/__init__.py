@@ -14,8 +14,9 @@ opened by the first Engine, so that importing this package needs nothing but num
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import (
     c_char,
     c_char_p,
@@ -35,6 +36,7 @@ __all__ = ["CitadelError", "Engine", "Model", "TextResult", "Tokens", "version"]
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 NORMALIZE = ("model", "always", "never")
+CAPACITY = 12  # CITADEL_E_CAPACITY
 LIMITS = (None, "model", "option")
 
 
@@ -87,7 +89,7 @@ class _Estimate(ctypes.Structure):
         ("peak_bytes", c_uint64),
         ("form", c_char * 24),
         ("precision", c_int32),
-        ("reserved0", c_uint32),
+        ("dim", c_uint32),
     ]
 
 
@@ -382,6 +384,7 @@ class Engine:
         cache_idle_seconds: int = 0,
     ) -> None:
         self._handle = c_void_p()
+        self._dims: dict = {}
         options = _EngineOptions(
             size=ctypes.sizeof(_EngineOptions),
             threads=_uint32("threads", threads),
@@ -424,7 +427,25 @@ class Engine:
             "peak_bytes": estimate.peak_bytes,
             "form": estimate.form.decode(),
             "precision": PRECISIONS[estimate.precision],
+            "dim": estimate.dim,
         }
+
+    def embed(self, name: str | os.PathLike, texts: Sequence[str | bytes], **options) -> np.ndarray:
+        """Vectors by the model of that name, which is loaded if need be; as Model.embed else.
+
+        The model stays in the engine's cache, where others that are asked for may take its place.
+        """
+        known = name in self._dims
+        if not known:
+            self._dims[name] = self.estimate(name, precision=options.get("precision", "auto"))["dim"]
+        call = functools.partial(_library().citadel_embed, self._handle, _utf8(name))
+        vectors, _, status, error = _embed(call, self._dims[name], texts, None, **options)
+        # Another pack may have taken the place of the one whose dim was looked up.
+        if known and (status == CAPACITY or (not status and np.isnan(vectors[:, -1:]).any())):
+            del self._dims[name]
+            return self.embed(name, texts, **options)
+        _check(status, error)
+        return vectors
 
     def pin(
         self,
@@ -470,6 +491,50 @@ class Engine:
             self.close()
 
 
+def _embed(
+    call: Callable[..., int],
+    dim: int,
+    texts: Sequence[str | bytes],
+    results,
+    *,
+    precision: str = "auto",
+    normalize: str = "model",
+    truncate_dim: int = 0,
+    max_tokens: int = 0,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+):
+    """Let ``call`` embed, which is a function of the library but for what says which model."""
+    if isinstance(texts, (str, bytes)):
+        raise TypeError("texts is one text: give a list of texts")
+    encoded = [_text_bytes(text) for text in texts]
+    count = len(encoded)
+    pointers = (c_char_p * count)(*encoded)
+    lengths = (c_size_t * count)(*map(len, encoded))
+    options = _EmbedOptions(
+        size=ctypes.sizeof(_EmbedOptions),
+        precision=_choice("precision", precision, PRECISIONS),
+        normalize=_choice("normalize", normalize, NORMALIZE),
+        truncate_dim=_uint32("truncate_dim", truncate_dim),
+        max_tokens=_uint32("max_tokens", max_tokens),
+        prompt_name=_utf8(prompt_name),
+        prompt=_utf8(prompt),
+    )
+    vectors = np.full((count, truncate_dim or dim), np.nan, dtype=np.float32)
+    error = _new_error()
+    status = call(
+        pointers,
+        lengths,
+        count,
+        ctypes.byref(options),
+        vectors.ctypes.data_as(c_void_p),
+        vectors.size,
+        results,
+        error,
+    )
+    return vectors, results, status, error
+
+
 class Model:
     """A loaded model. Close it, or use it as a context manager; it may outlive its engine."""
 
@@ -486,20 +551,23 @@ class Model:
         _check(status, error)
         self.dim: int = _library().citadel_model_dim(self._handle)
 
+    def _embed_call(self) -> Callable[..., int]:
+        return functools.partial(_library().citadel_model_embed, self._handle)
+
     def embed(self, texts: Sequence[str | bytes], **options) -> np.ndarray:
         """Vectors of ``texts`` as float32 ``[len(texts), dim]``.
 
         Options: ``precision``, ``normalize`` ("model", "always", "never"), ``truncate_dim``, ``max_tokens``,
         ``prompt_name``, ``prompt``. Bytes are taken as UTF-8 as they are. Any bad text raises.
         """
-        vectors, _, status, error = self._embed(texts, None, **options)
+        vectors, _, status, error = _embed(self._embed_call(), self.dim, texts, None, **options)
         _check(status, error)
         return vectors
 
     def embed_results(self, texts: Sequence[str | bytes], **options) -> tuple[np.ndarray, list[TextResult]]:
         """As ``embed``, with a TextResult for each: a bad text has its status there and a row of zeros."""
         results = (_TextResult * len(texts))()
-        vectors, results, status, error = self._embed(texts, results, **options)
+        vectors, results, status, error = _embed(self._embed_call(), self.dim, texts, results, **options)
         name = _library().citadel_status_name
         found = [
             TextResult(name(r.status).decode(), r.tokens, bool(r.truncated), LIMITS[r.limit]) for r in results
@@ -507,48 +575,6 @@ class Model:
         if status and all(r.status for r in results):
             _check(status, error)
         return vectors, found
-
-    def _embed(
-        self,
-        texts: Sequence[str | bytes],
-        results,
-        *,
-        precision: str = "auto",
-        normalize: str = "model",
-        truncate_dim: int = 0,
-        max_tokens: int = 0,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-    ):
-        if isinstance(texts, (str, bytes)):
-            raise TypeError("texts is one text: give a list of texts")
-        encoded = [_text_bytes(text) for text in texts]
-        count = len(encoded)
-        pointers = (c_char_p * count)(*encoded)
-        lengths = (c_size_t * count)(*map(len, encoded))
-        options = _EmbedOptions(
-            size=ctypes.sizeof(_EmbedOptions),
-            precision=_choice("precision", precision, PRECISIONS),
-            normalize=_choice("normalize", normalize, NORMALIZE),
-            truncate_dim=_uint32("truncate_dim", truncate_dim),
-            max_tokens=_uint32("max_tokens", max_tokens),
-            prompt_name=_utf8(prompt_name),
-            prompt=_utf8(prompt),
-        )
-        vectors = np.empty((count, truncate_dim or self.dim), dtype=np.float32)
-        error = _new_error()
-        status = _library().citadel_model_embed(
-            self._handle,
-            pointers,
-            lengths,
-            count,
-            ctypes.byref(options),
-            vectors.ctypes.data_as(c_void_p),
-            vectors.size,
-            results,
-            error,
-        )
-        return vectors, results, status, error
 
     @overload
     def tokenize(

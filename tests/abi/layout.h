@@ -46,7 +46,7 @@ FIELD(citadel_estimate, resident_bytes, 16, 8)
 FIELD(citadel_estimate, peak_bytes, 24, 8)
 FIELD(citadel_estimate, form, 32, 24)
 FIELD(citadel_estimate, precision, 56, 4)
-FIELD(citadel_estimate, reserved0, 60, 4)
+FIELD(citadel_estimate, dim, 60, 4)
 
 STRUCT(citadel_unload_report, 56)
 FIELD(citadel_unload_report, size, 0, 8)

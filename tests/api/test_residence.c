@@ -50,7 +50,7 @@ static void test_an_estimate_loads_nothing(void **state)
     assert_true(bytes_of("tiny") <= estimate.resident_bytes);
     assert_string_equal(estimate.form, "torchscript");
     assert_int_equal(estimate.precision, CITADEL_PRECISION_FP32);
-    assert_int_equal(estimate.reserved0, 0);
+    assert_int_equal(estimate.dim, DIM);
     citadel_metrics metrics = metrics_of(engine);
     assert_int_equal(metrics.models + metrics.hits + metrics.misses, 0);
     assert_int_equal(read_probe(probe, &probe->models), 0);
