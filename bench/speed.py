@@ -8,39 +8,13 @@ the median of the repeats' ratios. The JSON has every measurement.
 """
 
 import argparse
-import json
 import os
-import platform
-import random
 import statistics
 import sys
-import time
-from pathlib import Path
+
+from measure import cases, machine, seconds, write
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-WORDS = (Path(__file__).resolve().parents[1] / "LICENSE").read_text().split()
-
-
-def prose(words: int, random_number: random.Random) -> str:
-    start = random_number.randrange(len(WORDS) - words)
-    return " ".join(WORDS[start : start + words])
-
-
-def cases(seed: int) -> dict[str, list[str]]:
-    """Texts by the name of their case. LICENSE gives about 1.3 tokens for a word."""
-    number = random.Random(seed)
-    return {
-        "one text of 26 tokens": [prose(18, number)],
-        "short texts": [prose(number.randint(5, 33), number) for _ in range(256)],
-        "mixed lengths": [prose(number.randint(5, 380), number) for _ in range(64)],
-    }
-
-
-def seconds(function, *arguments, **options) -> float:
-    before = time.perf_counter()
-    function(*arguments, **options)
-    return time.perf_counter() - before
 
 
 def fastest_batch_size(encode, texts: list[str]) -> int:
@@ -56,12 +30,6 @@ def measure(ours, theirs, texts: list[str], repeats: int) -> tuple[list[float], 
         mine.append(seconds(ours, texts))
         other.append(seconds(theirs, texts))
     return mine, other
-
-
-def cpu_name() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(": ")[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else "unknown"
 
 
 def main() -> None:
@@ -90,13 +58,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     reference = sentence_transformers.SentenceTransformer(arguments.source, device="cpu")
     report = {
-        "cpu": cpu_name(),
+        **machine(),
         "threads": arguments.threads,
         "versions": {
             "citadel_embed": citadel_embed.version(),
             "sentence-transformers": sentence_transformers.__version__,
             "torch": torch.__version__,
-            "python": platform.python_version(),
         },
         "cases": [],
     }
@@ -127,10 +94,7 @@ def main() -> None:
                 f"   ratio {case['ratio']:.2f}   max |difference| {difference:.1e}",
                 flush=True,
             )
-    if arguments.json:
-        file = Path(arguments.json)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=1) + "\n")
+    write(arguments.json, report)
 
 
 if __name__ == "__main__":

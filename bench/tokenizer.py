@@ -29,7 +29,7 @@ from tokenizers import Tokenizer
 
 import corpora
 import tokenizer_zoo
-from speed import cpu_name
+from measure import machine
 from tokenizer_driver import ROOT, Ours
 
 FILES = ("minilm", "llama2", "llama3-genuine", "qwen3-embedding", "e5")
@@ -144,7 +144,7 @@ def main() -> None:
 
     version = subprocess.check_output([ROOT / "scripts" / "header-version"], text=True)
     report = {
-        "cpu": cpu_name(),
+        "cpu": machine()["cpu"],
         "cpus": len(os.sched_getaffinity(0)),
         "versions": {
             "citadel_embed": version.strip(),

@@ -134,7 +134,7 @@ typedef int32_t citadel_status;
 #define CITADEL_E_UNSUPPORTED 23      /* well-formed, but not implemented         */
 #define CITADEL_E_NO_MEMORY 30
 #define CITADEL_E_FORKED 31     /* the engine was created before a fork()     */
-#define CITADEL_E_BUSY 32       /* every cache slot is held by a handle       */
+#define CITADEL_E_BUSY 32       /* held models, or a timeout, forbid it       */
 #define CITADEL_E_BACKEND 40    /* the backend is missing or failed           */
 #define CITADEL_E_NOT_FINITE 41 /* a vector came out with NaN or infinity     */
 #define CITADEL_E_INTERNAL 90   /* a defect of the library                    */
@@ -218,11 +218,18 @@ typedef struct citadel_engine_options {
     int32_t optimization;
     int32_t compile;
     int32_t mixed_precision;
+    /* Bytes that the models in memory may take together, at most 2^60. 0: CITADEL_CACHE_BYTES (a
+       number, or one with K, M, G, KiB, MiB or GiB behind it; K is 1024 like KiB), else no limit. */
+    uint64_t cache_bytes;
+    /* A model that was not used for so long is freed though no call comes, by one more thread. At
+       most a year; 0: CITADEL_CACHE_IDLE_SECONDS, else never. */
+    uint32_t cache_idle_seconds;
+    uint32_t reserved0;
 } citadel_engine_options;
 
-#define CITADEL_ENGINE_OPTIONS_INIT                                                    \
-    {                                                                                  \
-        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 \
+#define CITADEL_ENGINE_OPTIONS_INIT                                                             \
+    {                                                                                           \
+        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* Write defaults into `size` bytes (sizeof *options), never beyond. */
@@ -257,11 +264,15 @@ typedef struct citadel_load_options {
     /* 64 hexadecimal digits: refuse the model unless its identity is this and the SHA-256 of every
        file agrees. NULL: checksums (CRC-32C) only. */
     const char *require_id;
+    /* Milliseconds to wait for room in the cache, for another thread's load or unload of the model;
+       then BUSY. The load itself is not cut short. 0: no limit. */
+    uint32_t timeout_ms;
+    uint32_t reserved0;
 } citadel_load_options;
 
-#define CITADEL_LOAD_OPTIONS_INIT                \
-    {                                            \
-        sizeof(citadel_load_options), 0, 0, NULL \
+#define CITADEL_LOAD_OPTIONS_INIT                      \
+    {                                                  \
+        sizeof(citadel_load_options), 0, 0, NULL, 0, 0 \
     }
 
 CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t size);
@@ -277,6 +288,13 @@ CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t
  * that passes is taken: one that fails, for whatever reason, is given up with a warning in the log,
  * and the next is tried (docs/forms.md). A precision that is asked for is never another one. Models
  * are shared by everyone who loads them through the same engine.
+ *
+ * The engine keeps at most cache_models models in memory, and with cache_bytes no more than so many
+ * bytes of them: by citadel_model_estimate until a model is loaded, by what it takes from then on.
+ * Where there is no room, models that nobody uses, holds or pinned are freed, those used least
+ * recently first. If that is not enough, the call waits for models that are merely in use, and
+ * returns BUSY at once where those that are held or pinned leave no room. A model that alone is
+ * above cache_bytes is NO_MEMORY.
  * Errors: INVALID_ARGUMENT, ABI, NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, BUSY, BACKEND, NO_MEMORY,
  * FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *engine,
@@ -288,9 +306,69 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_load(citadel_engine *
 /* One more reference for another owner; returns `model`. */
 CITADEL_API citadel_model *citadel_model_ref(citadel_model *model);
 
-/* Drop a reference. With the last one the model leaves the cache and its memory is given back, once
- * the calls that are still running on it have returned. NULL is allowed. */
+/* Drop a reference. With the last one the model leaves the cache, unless it is pinned, and its memory
+ * is given back, once the calls that are still running on it have returned; the log (INFO) tells how
+ * much. NULL is allowed. */
 CITADEL_API void citadel_model_unload(citadel_model *model);
+
+/* What a model takes of memory, reckoned beforehand. libtorch itself comes on top, once in a process. */
+typedef struct citadel_estimate {
+    size_t size;
+    uint64_t weight_bytes;   /* the file that has the weights */
+    uint64_t resident_bytes; /* the model once it is loaded, weights included */
+    uint64_t peak_bytes;     /* at most, while it loads or computes on all threads of the engine */
+    char form[24];           /* the form that a load would try first: "torchscript" */
+    int32_t precision;       /* of that form: CITADEL_PRECISION_* */
+    uint32_t dim;            /* numbers in a vector, for citadel_embed */
+} citadel_estimate;
+
+#define CITADEL_ESTIMATE_INIT                        \
+    {                                                \
+        sizeof(citadel_estimate), 0, 0, 0, {0}, 0, 0 \
+    }
+
+/* What citadel_model_load would load for this name and these options, told from the model's manifest
+ * alone; with require_id all files are read as well. Loads nothing and changes nothing.
+ * Errors: INVALID_ARGUMENT, ABI, NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_estimate(
+    citadel_engine *engine, const char *name, const citadel_load_options *options,
+    citadel_estimate *estimate, citadel_error *error);
+
+/* With `pinned` 1: load a model if the engine does not have it, and keep it in memory whatever other
+ * models need and however long nobody uses it, without a handle. With 0: let all forms of the model
+ * that are in memory take their turn again; of `options` nothing counts then, and a model that is
+ * not there is NOT_FOUND. Pins are not counted: the first 0 ends them. So do citadel_unload and
+ * citadel_engine_destroy.
+ * Errors: those of citadel_model_load. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_pin(citadel_engine *engine,
+                                                               const char *name,
+                                                               const citadel_load_options *options,
+                                                               uint32_t pinned,
+                                                               citadel_error *error);
+
+typedef struct citadel_unload_report {
+    size_t size;
+    uint64_t models;      /* forms of the model that were in memory */
+    uint64_t model_bytes; /* what they took by the engine's ledger, as in citadel_metrics.bytes */
+    uint64_t cache_bytes_before; /* the ledger of all models */
+    uint64_t cache_bytes_after;
+    uint64_t process_bytes_before; /* resident memory of the process; 0: the system does not tell */
+    uint64_t process_bytes_after;
+} citadel_unload_report;
+
+#define CITADEL_UNLOAD_REPORT_INIT                      \
+    {                                                   \
+        sizeof(citadel_unload_report), 0, 0, 0, 0, 0, 0 \
+    }
+
+/* Free a model, all forms of it and pinned or not, and give memory back to the system. Waits for calls
+ * that are running on it; calls that come meanwhile wait, and load it anew. `report` may be NULL.
+ * Errors: BUSY (handles are held, and how many: nothing is freed), NOT_FOUND (the engine does not
+ * have the model), INVALID_ARGUMENT, ABI, IO, BAD_MODEL, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_unload(citadel_engine *engine,
+                                                            const char *name,
+                                                            citadel_unload_report *report,
+                                                            citadel_error *error);
 
 /* Numbers in a vector of this model; 0 for NULL. */
 CITADEL_API size_t citadel_model_dim(const citadel_model *model);
@@ -344,6 +422,40 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_prompt(const citadel_
                                                                   uint32_t index, const char **name,
                                                                   const char **text,
                                                                   citadel_error *error);
+
+/* ---- Metrics ----------------------------------------------------------------------------- */
+
+typedef struct citadel_metrics {
+    size_t size;
+    /* Since the engine was created; none ever falls. Of calls that name a model: */
+    uint64_t hits;            /* it was loaded */
+    uint64_t misses;          /* it was not: a load was begun, or refused for want of room */
+    uint64_t joins;           /* another thread was loading it */
+    uint64_t evictions_count; /* models that made room because of cache_models */
+    uint64_t evictions_bytes; /* ... because of cache_bytes */
+    uint64_t evictions_idle;  /* ... because of cache_idle_seconds */
+    uint64_t loads;           /* loads that ended well */
+    uint64_t load_failures;   /* loads that did not */
+    uint64_t fallbacks;       /* forms that failed and gave way to another */
+    uint64_t nan_recoveries;  /* texts computed again because of NaN or infinity */
+    /* Now: */
+    uint64_t models; /* in memory, also those that are being loaded or freed */
+    uint64_t models_limit;
+    uint64_t models_pinned;
+    uint64_t bytes; /* of these models: mapped weights, tokenizer, and what the backend tells */
+    uint64_t bytes_limit;   /* 0: none */
+    uint64_t process_bytes; /* resident memory of the process; 0: the system does not tell */
+} citadel_metrics;
+
+#define CITADEL_METRICS_INIT                                                    \
+    {                                                                           \
+        sizeof(citadel_metrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+    }
+
+/* What the engine has counted, of one moment. Errors: INVALID_ARGUMENT, ABI, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_metrics_snapshot(const citadel_engine *engine,
+                                                                      citadel_metrics *metrics,
+                                                                      citadel_error *error);
 
 /* ---- Embed ------------------------------------------------------------------------------- */
 

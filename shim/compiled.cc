@@ -4,17 +4,48 @@
 
 #include <torch/csrc/inductor/aoti_runner/model_container_runner_cpu.h>
 
+#include <cstring>
+#include <filesystem>
 #include <string>
 #include <unordered_map>
 
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 namespace
 {
+
+// Of a library that was loaded from `path`, let go of the pages in memory that the file has as well. They
+// come back when they are touched.
+void drop_file_pages(const char *path)
+{
+    auto drop = [](dl_phdr_info *info, size_t, void *wanted) {
+        if (std::strcmp(info->dlpi_name, static_cast<const char *>(wanted)) != 0)
+            return 0;
+        uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+            const auto &segment = info->dlpi_phdr[i];
+            if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W))
+                continue;
+            uintptr_t begin = (info->dlpi_addr + segment.p_vaddr) & ~(page - 1);
+            uintptr_t end = info->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+            madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
+        }
+        return 1;
+    };
+    dl_iterate_phdr(drop, const_cast<char *>(path));
+}
 
 class Compiled final : public Graph
 {
   public:
     // So many runs at once share one copy of the constants.
-    Compiled(const std::string &path, size_t runs) : runner_(path, runs) {}
+    explicit Compiled(const ce_backend_model &given)
+        : runner_(given.path, given.threads), bytes_(std::filesystem::file_size(given.path))
+    {
+        drop_file_pages(given.path); // the constants in the file have been copied
+    }
 
     // Let every constant lie where the caller has it.
     int bind(const ce_backend_model &given, ce_error *error)
@@ -45,7 +76,7 @@ class Compiled final : public Graph
 
     size_t bytes() const override
     {
-        return runner_.constant_bytes();
+        return bytes_;
     }
 
     size_t fewest_texts() const override
@@ -54,26 +85,15 @@ class Compiled final : public Graph
     }
 
   private:
-    struct Runner : torch::inductor::AOTIModelContainerRunnerCpu {
-        using AOTIModelContainerRunnerCpu::AOTIModelContainerRunnerCpu;
-
-        size_t constant_bytes() const
-        {
-            uint64_t bytes = 0;
-            if (get_constants_blob_size_func_)
-                get_constants_blob_size_func_(container_handle_, &bytes);
-            return bytes;
-        }
-    };
-
-    mutable Runner runner_; // may run on many threads at once, though its method is not const
+    mutable torch::inductor::AOTIModelContainerRunnerCpu runner_; // its method is not const
+    size_t bytes_;
 };
 
 } // namespace
 
 int load_compiled(const ce_backend_model &given, std::unique_ptr<Graph> *out, ce_error *error)
 {
-    auto compiled = std::make_unique<Compiled>(given.path, given.threads);
+    auto compiled = std::make_unique<Compiled>(given);
     if (!given.tensors_inside)
         if (int status = compiled->bind(given, error))
             return status;

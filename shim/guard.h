@@ -4,7 +4,7 @@
 #define CE_SHIM_GUARD_H
 
 extern "C" {
-#include "base/error.h"
+#include "../src/backend.h"
 }
 
 #include <c10/util/Exception.h>

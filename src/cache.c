@@ -1,34 +1,68 @@
 #include "cache.h"
 
 #include "base/mem.h"
+#include "cache_room.h"
 #include "engine.h"
+#include "estimate.h"
 #include "form.h"
+#include "memory.h"
 #include "model.h"
 #include "names.h"
-#include "pack.h"
 
 #include <string.h>
 
-void ce_cache_init(ce_cache *cache, size_t capacity)
+enum { NS_PER_S = 1000000000 };
+
+void ce_cache_init(ce_cache *cache, const ce_config *config, ce_metrics *metrics)
 {
-    *cache = (ce_cache){.capacity = capacity};
+    *cache = (ce_cache){.capacity = config->cache_models,
+                        .budget = config->cache_bytes,
+                        .idle_ns = (uint64_t)config->cache_idle_seconds * NS_PER_S,
+                        .metrics = metrics};
     pthread_mutex_init(&cache->lock, NULL);
-    pthread_cond_init(&cache->changed, NULL);
+    ce_clock_cond_init(&cache->changed);
 }
 
-void ce_cache_destroy(ce_cache *cache)
+void ce_cache_destroy(citadel_engine *engine)
 {
-    ce_cache_drop_idle(cache);
-    pthread_cond_destroy(&cache->changed);
-    pthread_mutex_destroy(&cache->lock);
+    ce_cache_drop_idle(engine);
+    pthread_cond_destroy(&engine->cache.changed);
+    pthread_mutex_destroy(&engine->cache.lock);
 }
 
-static void slot_free(citadel_model *model)
+/* ---- Freeing ------------------------------------------------------------------------------ */
+
+static void empty(citadel_model *model)
 {
     for (int i = 0; i < CE_ALIASES; i++)
         ce_free(model->slot.aliases[i]);
     ce_model_free(model);
-    ce_free(model);
+}
+
+/* Of models that left the list, and the log told `how`, unless that is NULL or their load failed, which its caller has
+ * been told. Until its memory is free a model counts, so that nobody takes it a second time, and is not loaded again. */
+static void free_models(citadel_engine *engine, citadel_model *models, const char *how)
+{
+    ce_cache *cache = &engine->cache;
+    while (models) {
+        citadel_model *model = models;
+        models = model->slot.next;
+        if (how && model->slot.state == CE_CACHE_READY)
+            ce_log_write(&engine->log, CITADEL_LOG_INFO, "model '%s' %s: %llu bytes",
+                         model->pack->name, how, (unsigned long long)model->slot.bytes);
+        empty(model);
+        pthread_mutex_lock(&cache->lock);
+        ce_room_forget(cache, model);
+        pthread_cond_broadcast(&cache->changed);
+        pthread_mutex_unlock(&cache->lock);
+        ce_free(model);
+    }
+}
+
+static void free_evicted(citadel_engine *engine, ce_cache_waiter *self)
+{
+    free_models(engine, self->removed, "left the cache to make room");
+    self->removed = NULL;
 }
 
 static int idle(const citadel_model *model)
@@ -36,15 +70,33 @@ static int idle(const citadel_model *model)
     return model->slot.uses == 0 && model->slot.handles == 0;
 }
 
-static void unlink_model(ce_cache *cache, citadel_model *model)
+static void take_out(ce_cache *cache, citadel_model *model, citadel_model **list)
 {
-    citadel_model **link = &cache->models;
-    while (*link != model)
-        link = &(*link)->slot.next;
-    *link = model->slot.next;
-    model->slot.linked = 0;
-    cache->count--;
+    ce_room_unlink(cache, model);
+    model->slot.next = *list;
+    *list = model;
 }
+
+/* With the lock held, after a use or the last handle ended. Returns the model if it is to be freed. */
+static citadel_model *let_go(ce_cache *cache, citadel_model *model)
+{
+    pthread_cond_broadcast(&cache->changed);
+    if (!idle(model))
+        return NULL;
+    if (cache->idle_ns)
+        model->slot.idle_since = ce_clock_now();
+    if (model->slot.linked && model->slot.unloaded && !model->slot.dropping)
+        ce_room_unlink(cache, model);
+    return model->slot.linked ? NULL : model;
+}
+
+static citadel_model *end_use(ce_cache *cache, citadel_model *model)
+{
+    model->slot.uses--;
+    return let_go(cache, model);
+}
+
+/* ---- Finding ------------------------------------------------------------------------------ */
 
 static void touch(ce_cache *cache, citadel_model *model)
 {
@@ -57,17 +109,16 @@ static int alias_is(const char *alias, const char *name, int32_t precision)
     return alias && alias[0] == (char)('0' + precision) && strcmp(alias + 1, name) == 0;
 }
 
-/* Or else a model in steady use would never be idle, and a thread that waits for its place wait for ever. */
-static int hidden(const ce_cache *cache, const citadel_model *model)
+/* After an unload the disk has the say, not a name of before. */
+static int passed_over(const ce_cache *cache, const citadel_model *model)
 {
-    return model->slot.leaving && cache->waiters;
+    return model->slot.unloaded || model->slot.dropping || ce_room_hidden(cache, model, NULL);
 }
 
-/* After an unload the disk has the say, not a name of before. */
 static citadel_model *find_alias(const ce_cache *cache, const char *name, int32_t precision)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        for (int i = 0; i < CE_ALIASES && !hidden(cache, m) && !m->slot.unloaded; i++)
+        for (int i = 0; i < CE_ALIASES && !passed_over(cache, m); i++)
             if (alias_is(m->slot.aliases[i], name, precision))
                 return m;
     return NULL;
@@ -93,115 +144,29 @@ static void add_alias(citadel_model *model, const char *name, int32_t precision)
 }
 
 /* A model that was to have the pack's first form serves who wants just that, also when it came to have another one. */
-static int serves(const citadel_model *model, const ce_pack *pack, int32_t precision)
+static int serves(const citadel_model *model, const ce_cache_waiter *self)
 {
-    return model->slot.precision == pack->chosen->precision ||
-           (model->slot.automatic && precision == CITADEL_PRECISION_AUTO);
+    int precision = model->slot.precision == self->precision ||
+                    (model->slot.automatic && self->asked == CITADEL_PRECISION_AUTO);
+    return precision && strcmp(model->slot.id, self->pack->id) == 0;
 }
 
-static citadel_model *find_pack(const ce_cache *cache, const ce_pack *pack, int32_t precision)
+/* Also one that is going: it is not to be in memory twice. */
+static citadel_model *find_form(const ce_cache *cache, const ce_cache_waiter *self)
 {
     for (citadel_model *m = cache->models; m; m = m->slot.next)
-        if (serves(m, pack, precision) && strcmp(m->slot.id, pack->id) == 0 && !hidden(cache, m))
+        if (serves(m, self) && !ce_room_hidden(cache, m, self))
             return m;
-    return NULL;
-}
-
-/* ---- Room --------------------------------------------------------------------------------- */
-
-static citadel_model *oldest_idle(const ce_cache *cache)
-{
-    citadel_model *oldest = NULL;
-    for (citadel_model *m = cache->models; m; m = m->slot.next)
-        if (idle(m) && (!oldest || m->slot.last_use < oldest->slot.last_use))
-            oldest = m;
-    return oldest;
-}
-
-static int all_held(const ce_cache *cache)
-{
-    for (const citadel_model *m = cache->models; m; m = m->slot.next)
-        if (m->slot.handles == 0)
-            return 0;
-    return 1;
-}
-
-/* Of the models in use that nobody holds, let the one used least recently be the next to go. */
-static void choose_leaving(ce_cache *cache)
-{
-    citadel_model *oldest = NULL;
-    for (citadel_model *m = cache->models; m; m = m->slot.next) {
-        if (m->slot.handles > 0 || m->slot.state != CE_CACHE_READY)
-            continue;
-        if (m->slot.leaving)
-            return;
-        if (!oldest || m->slot.last_use < oldest->slot.last_use)
-            oldest = m;
-    }
-    if (oldest)
-        oldest->slot.leaving = 1;
-}
-
-static void queue_up(ce_cache *cache, ce_cache_waiter *self)
-{
-    ce_cache_waiter **link = &cache->waiters;
-    while (*link && *link != self)
-        link = &(*link)->next;
-    *link = self;
-}
-
-static void leave_queue(ce_cache *cache, ce_cache_waiter *self)
-{
-    ce_cache_waiter **link = &cache->waiters;
-    while (*link && *link != self)
-        link = &(*link)->next;
-    if (*link) {
-        *link = self->next;
-        pthread_cond_broadcast(&cache->changed);
-    }
-}
-
-/* Make room for one model by taking one out of the full cache, which the caller frees without the lock. Without `*room`
- * this has waited: look again for the model that is wanted. */
-static int make_room(ce_cache *cache, ce_cache_waiter *self, citadel_model **removed, int *room,
-                     ce_error *error)
-{
-    *room = 0;
-    if (!cache->waiters || cache->waiters == self) {
-        citadel_model *oldest = cache->count == cache->capacity ? oldest_idle(cache) : NULL;
-        if (oldest) {
-            unlink_model(cache, oldest);
-            oldest->slot.next = NULL;
-            *removed = oldest;
-        }
-        *room = cache->count < cache->capacity;
-        if (*room)
-            return CE_OK;
-    }
-    if (cache->count == cache->capacity && all_held(cache))
-        return ce_fail(error, CE_E_BUSY,
-                       "all %zu cache slots are held by loaded models: unload one, or raise "
-                       "cache_models (MODEL_CACHE_SIZE)",
-                       cache->capacity);
-    choose_leaving(cache);
-    queue_up(cache, self);
-    pthread_cond_wait(&cache->changed, &cache->lock);
-    return CE_OK;
-}
-
-static void free_removed(ce_log *log, citadel_model *removed)
-{
-    if (!removed)
-        return;
-    ce_log_write(log, CITADEL_LOG_INFO, "model '%s' left the cache to make room",
-                 removed->pack->name);
-    slot_free(removed);
+    citadel_model *going = cache->going;
+    while (going && !serves(going, self))
+        going = going->slot.going;
+    return going;
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
-static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precision,
-                    citadel_model **out, ce_error *error)
+static int add_slot(citadel_engine *engine, const ce_cache_waiter *self, citadel_model **out,
+                    ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     citadel_model *model = ce_calloc(1, sizeof *model);
@@ -211,61 +176,55 @@ static int add_slot(citadel_engine *engine, const ce_pack *pack, int32_t precisi
     model->slot.state = CE_CACHE_LOADING;
     model->slot.linked = 1;
     model->slot.uses = 1;
-    model->slot.precision = pack->chosen->precision;
-    model->slot.automatic = precision == CITADEL_PRECISION_AUTO;
-    memcpy(model->slot.id, pack->id, sizeof model->slot.id);
+    model->slot.precision = self->precision;
+    model->slot.automatic = self->asked == CITADEL_PRECISION_AUTO;
+    model->slot.bytes = self->need;
+    memcpy(model->slot.id, self->pack->id, sizeof model->slot.id);
     model->slot.next = cache->models;
     cache->models = model;
     cache->count++;
+    cache->bytes += self->need;
     *out = model;
     return CE_OK;
 }
 
-/* With the lock held, after a use or the last handle ended. Returns the model if it is to be freed. */
-static citadel_model *let_go(ce_cache *cache, citadel_model *model)
-{
-    pthread_cond_broadcast(&cache->changed);
-    if (!idle(model))
-        return NULL;
-    if (model->slot.linked && model->slot.unloaded)
-        unlink_model(cache, model);
-    return model->slot.linked ? NULL : model;
-}
-
-static citadel_model *end_use(ce_cache *cache, citadel_model *model)
-{
-    model->slot.uses--;
-    return let_go(cache, model);
-}
-
 /* Wait for a model that another thread may still be loading. */
-static int join(ce_cache *cache, citadel_model *model, citadel_model **dead, ce_error *error)
+static int join(ce_cache *cache, citadel_model *model, const ce_deadline *deadline,
+                citadel_model **dead, ce_error *error)
 {
+    int waits = model->slot.state == CE_CACHE_LOADING;
+    int status = CE_OK;
+    ce_metrics_add(waits ? &cache->metrics->joins : &cache->metrics->hits, 1);
     model->slot.uses++;
-    while (model->slot.state == CE_CACHE_LOADING)
-        pthread_cond_wait(&cache->changed, &cache->lock);
+    while (model->slot.state == CE_CACHE_LOADING && status == CE_OK)
+        status = ce_room_wait(cache, deadline, "another thread's load", error);
     if (model->slot.state == CE_CACHE_READY)
         return CE_OK;
-    *error = model->slot.failure;
-    int status = model->slot.status;
+    if (model->slot.state == CE_CACHE_FAILED) {
+        *error = model->slot.failure;
+        status = model->slot.status;
+    }
     *dead = end_use(cache, model);
     return status;
 }
 
-static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, citadel_model *removed,
+static int load(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, ce_pack *pack,
                 citadel_model **dead, ce_error *error)
 {
     pthread_mutex_unlock(&cache->lock);
     /* What was removed is freed before the new model takes its memory. */
-    free_removed(&model->engine->log, removed);
+    free_evicted(model->engine, self);
     int status = ce_model_load(model, pack, error);
     pthread_mutex_lock(&cache->lock);
+    if (status == CE_OK)
+        status = ce_room_settle(cache, self, model, ce_model_bytes(model), error);
     model->slot.state = status == CE_OK ? CE_CACHE_READY : CE_CACHE_FAILED;
     model->slot.precision = pack->chosen->precision;
+    ce_metrics_add(status == CE_OK ? &cache->metrics->loads : &cache->metrics->load_failures, 1);
     if (status != CE_OK) {
         model->slot.status = status;
         model->slot.failure = *error;
-        unlink_model(cache, model);
+        ce_room_unlink(cache, model);
         *dead = end_use(cache, model);
     }
     pthread_cond_broadcast(&cache->changed);
@@ -273,44 +232,45 @@ static int load(ce_cache *cache, citadel_model *model, ce_pack *pack, citadel_mo
 }
 
 /* The model if it is there, else a new slot for it, whose `*is_new`. */
-static int find_or_add(citadel_engine *engine, const ce_pack *pack, int32_t precision,
-                       citadel_model **removed, citadel_model **out, int *is_new, ce_error *error)
+static int find_or_add(citadel_engine *engine, ce_cache_waiter *self, citadel_model **out,
+                       int *is_new, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
-    ce_cache_waiter self = {NULL};
     int status = CE_OK;
     *is_new = 0;
-    do {
-        *out = find_pack(cache, pack, precision);
-        if (!*out)
-            status = make_room(cache, &self, removed, is_new, error);
-    } while (status == CE_OK && !*out && !*is_new);
+    while (status == CE_OK && !*is_new) {
+        *out = find_form(cache, self);
+        if (*out && (*out)->slot.linked && !(*out)->slot.dropping)
+            break;
+        /* Whatever was found may be gone after a wait. */
+        status = *out ? ce_room_wait(cache, &self->deadline, "an unload of the model", error)
+                      : ce_room_make(cache, self, is_new, error);
+    }
     if (*is_new)
-        status = add_slot(engine, pack, precision, out, error);
-    leave_queue(cache, &self);
+        status = add_slot(engine, self, out, error);
+    ce_room_leave_queue(cache, self);
     return status;
 }
 
 /* With the lock held, which is let go while a model is loaded or room is waited for. `*pack` is taken when it is used. */
-static int find_or_load(citadel_engine *engine, ce_pack **pack, int32_t precision,
-                        citadel_model **removed, citadel_model **out, citadel_model **dead,
-                        ce_error *error)
+static int find_or_load(citadel_engine *engine, ce_cache_waiter *self, ce_pack **pack,
+                        citadel_model **out, citadel_model **dead, ce_error *error)
 {
+    ce_cache *cache = &engine->cache;
     int is_new;
-    int status = find_or_add(engine, *pack, precision, removed, out, &is_new, error);
+    int status = find_or_add(engine, self, out, &is_new, error);
+    if (status == CE_OK && !is_new)
+        return join(cache, *out, &self->deadline, dead, error);
+    ce_metrics_add(&cache->metrics->misses, 1);
     if (status != CE_OK)
         return status;
-    if (!is_new)
-        return join(&engine->cache, *out, dead, error);
     ce_pack *mine = *pack;
-    citadel_model *gone = *removed;
     *pack = NULL;
-    *removed = NULL;
-    return load(&engine->cache, *out, mine, gone, dead, error);
+    return load(cache, self, *out, mine, dead, error);
 }
 
-static int open_pack(citadel_engine *engine, const char *name, int32_t precision,
-                     const char *require_id, ce_pack **pack, ce_error *error)
+static int find_pack(citadel_engine *engine, const char *name, const char *require_id,
+                     ce_pack **pack, ce_error *error)
 {
     char *path;
     int status = ce_names_resolve(name, engine->config.model_path, &path, error);
@@ -318,9 +278,16 @@ static int open_pack(citadel_engine *engine, const char *name, int32_t precision
         return status;
     status = ce_pack_open(path, require_id, pack, error);
     ce_free(path);
+    return status;
+}
+
+int ce_cache_open_pack(citadel_engine *engine, const char *name,
+                       const citadel_load_options *options, ce_pack **pack, ce_error *error)
+{
+    int status = find_pack(engine, name, options->require_id, pack, error);
     if (status != CE_OK)
         return status;
-    status = ce_form_choose(*pack, &engine->config, precision, error);
+    status = ce_form_choose(*pack, &engine->config, options->precision, error);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", (*pack)->path);
         ce_pack_close(*pack);
@@ -330,50 +297,56 @@ static int open_pack(citadel_engine *engine, const char *name, int32_t precision
 
 /* `*out` stays NULL when the model that was to be shared came to have another precision than the one asked for: look again,
  * as it is no longer found. */
-static int acquire_from_disk(citadel_engine *engine, const char *name, int32_t precision,
-                             const char *require_id, citadel_model **out, ce_error *error)
+static int acquire_from_disk(citadel_engine *engine, const char *name,
+                             const citadel_load_options *options, citadel_model **out,
+                             ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     ce_pack *pack;
-    int status = open_pack(engine, name, precision, require_id, &pack, error);
+    int status = ce_cache_open_pack(engine, name, options, &pack, error);
     if (status != CE_OK)
         return status;
 
-    citadel_model *removed = NULL, *dead = NULL;
+    ce_cache_waiter self = {.pack = pack,
+                            .asked = options->precision,
+                            .precision = pack->chosen->precision,
+                            .need = ce_estimate_resident(pack),
+                            .deadline = ce_deadline_in(options->timeout_ms)};
+    citadel_model *dead = NULL;
     pthread_mutex_lock(&cache->lock);
-    status = find_or_load(engine, &pack, precision, &removed, out, &dead, error);
-    if (status == CE_OK && pack && !serves(*out, pack, precision)) {
+    status = find_or_load(engine, &self, &pack, out, &dead, error);
+    if (status == CE_OK && pack && !serves(*out, &self)) {
         dead = end_use(cache, *out);
         *out = NULL;
     } else if (status == CE_OK) {
         /* A relative path means something else after chdir(). */
         if (name[0] == '/' || !strchr(name, '/'))
-            add_alias(*out, name, precision);
+            add_alias(*out, name, options->precision);
         (*out)->slot.unloaded = 0;
         touch(cache, *out);
     }
     pthread_mutex_unlock(&cache->lock);
 
-    free_removed(&engine->log, removed);
-    if (dead)
-        slot_free(dead);
+    free_evicted(engine, &self);
+    free_models(engine, dead, NULL);
     ce_pack_close(pack);
     if (status != CE_OK)
         *out = NULL;
     return status;
 }
 
-int ce_cache_acquire(citadel_engine *engine, const char *name, int32_t precision,
-                     const char *require_id, citadel_model **out, ce_error *error)
+int ce_cache_acquire(citadel_engine *engine, const char *name, const citadel_load_options *options,
+                     citadel_model **out, ce_error *error)
 {
     ce_cache *cache = &engine->cache;
     *out = NULL;
-    if (!require_id) {
+    if (!options->require_id) {
         pthread_mutex_lock(&cache->lock);
-        citadel_model *model = find_alias(cache, name, precision);
+        citadel_model *model = find_alias(cache, name, options->precision);
         if (model) {
             model->slot.uses++;
             touch(cache, model);
+            ce_metrics_add(&cache->metrics->hits, 1);
         }
         pthread_mutex_unlock(&cache->lock);
         if (model) {
@@ -383,10 +356,12 @@ int ce_cache_acquire(citadel_engine *engine, const char *name, int32_t precision
     }
     int status;
     do {
-        status = acquire_from_disk(engine, name, precision, require_id, out, error);
+        status = acquire_from_disk(engine, name, options, out, error);
     } while (status == CE_OK && !*out);
     return status;
 }
+
+/* ---- Holding ------------------------------------------------------------------------------ */
 
 void ce_cache_hold(citadel_model *model)
 {
@@ -399,12 +374,11 @@ void ce_cache_hold(citadel_model *model)
 
 void ce_cache_release(citadel_model *model)
 {
-    ce_cache *cache = &model->engine->cache;
-    pthread_mutex_lock(&cache->lock);
-    citadel_model *dead = end_use(cache, model);
-    pthread_mutex_unlock(&cache->lock);
-    if (dead)
-        slot_free(dead);
+    citadel_engine *engine = model->engine;
+    pthread_mutex_lock(&engine->cache.lock);
+    citadel_model *dead = end_use(&engine->cache, model);
+    pthread_mutex_unlock(&engine->cache.lock);
+    free_models(engine, dead, "was unloaded");
 }
 
 void ce_cache_add_handle(citadel_model *model)
@@ -419,38 +393,199 @@ void ce_cache_add_handle(citadel_model *model)
 
 void ce_cache_drop_handle(citadel_model *model)
 {
-    ce_cache *cache = &model->engine->cache;
+    citadel_engine *engine = model->engine;
     citadel_model *dead = NULL;
-    pthread_mutex_lock(&cache->lock);
+    pthread_mutex_lock(&engine->cache.lock);
     model->slot.handles--;
     if (model->slot.handles == 0) {
         /* Not unlinked while calls run on it: a second copy beside it would be one too many. */
-        model->slot.unloaded = 1;
-        dead = let_go(cache, model);
+        model->slot.unloaded = !model->slot.pinned;
+        dead = let_go(&engine->cache, model);
     }
-    pthread_mutex_unlock(&cache->lock);
-    if (dead)
-        slot_free(dead);
+    pthread_mutex_unlock(&engine->cache.lock);
+    free_models(engine, dead, "was unloaded");
 }
 
-void ce_cache_drop_idle(ce_cache *cache)
+void ce_cache_drop_idle(citadel_engine *engine)
 {
+    ce_cache *cache = &engine->cache;
     citadel_model *removed = NULL;
     pthread_mutex_lock(&cache->lock);
     for (citadel_model *m = cache->models, *next; m; m = next) {
         next = m->slot.next;
+        m->slot.pinned = 0;
         if (m->slot.handles == 0)
             m->slot.unloaded = 1;
-        if (!idle(m))
-            continue;
-        unlink_model(cache, m);
-        m->slot.next = removed;
-        removed = m;
+        if (ce_room_may_evict(m))
+            take_out(cache, m, &removed);
     }
     pthread_mutex_unlock(&cache->lock);
-    while (removed) {
-        citadel_model *next = removed->slot.next;
-        slot_free(removed);
-        removed = next;
+    free_models(engine, removed, NULL);
+}
+
+uint64_t ce_cache_expire(citadel_engine *engine)
+{
+    ce_cache *cache = &engine->cache;
+    citadel_model *expired = NULL;
+    pthread_mutex_lock(&cache->lock);
+    /* A model that becomes idle later than now expires later than this. */
+    uint64_t now = ce_clock_now(), next_time = now + cache->idle_ns;
+    for (citadel_model *m = cache->models, *next; m; m = next) {
+        next = m->slot.next;
+        if (!ce_room_may_evict(m))
+            continue;
+        uint64_t at = m->slot.idle_since + cache->idle_ns;
+        if (at <= now) {
+            take_out(cache, m, &expired);
+            ce_metrics_add(&cache->metrics->evictions_idle, 1);
+        } else if (at < next_time) {
+            next_time = at;
+        }
     }
+    pthread_mutex_unlock(&cache->lock);
+    if (expired) {
+        free_models(engine, expired, "was not used for cache_idle_seconds");
+        ce_memory_trim();
+    }
+    return next_time;
+}
+
+/* ---- By name ------------------------------------------------------------------------------ */
+
+static int was_found_by(const citadel_model *model, const char *name)
+{
+    for (int i = 0; i < CE_ALIASES; i++)
+        if (model->slot.aliases[i] && strcmp(model->slot.aliases[i] + 1, name) == 0)
+            return 1;
+    return 0;
+}
+
+static int find_known(ce_cache *cache, const char *name, char id[65])
+{
+    pthread_mutex_lock(&cache->lock);
+    const citadel_model *model = cache->models;
+    while (model && !was_found_by(model, name))
+        model = model->slot.next;
+    if (model)
+        memcpy(id, model->slot.id, sizeof model->slot.id);
+    pthread_mutex_unlock(&cache->lock);
+    return model != NULL;
+}
+
+/* The identity behind a name: of a model in memory even if its files are gone, else of a pack. */
+static int identify(citadel_engine *engine, const char *name, char id[65], ce_error *error)
+{
+    if (find_known(&engine->cache, name, id))
+        return CE_OK;
+    ce_pack *pack;
+    int status = find_pack(engine, name, NULL, &pack, error);
+    if (status != CE_OK)
+        return status;
+    memcpy(id, pack->id, sizeof pack->id);
+    ce_pack_close(pack);
+    return CE_OK;
+}
+
+static citadel_model *next_form(citadel_model *from, const char *id)
+{
+    while (from && strcmp(from->slot.id, id) != 0)
+        from = from->slot.next;
+    return from;
+}
+
+static int not_there(const char *name, ce_error *error)
+{
+    return ce_fail(error, CE_E_NOT_FOUND, "model '%s' is not loaded", name);
+}
+
+int ce_cache_pin(citadel_engine *engine, const char *name, const citadel_load_options *options,
+                 ce_error *error)
+{
+    citadel_model *model;
+    int status = ce_cache_acquire(engine, name, options, &model, error);
+    if (status != CE_OK)
+        return status;
+    pthread_mutex_lock(&engine->cache.lock);
+    model->slot.pinned = 1;
+    model->slot.leaving = 0;
+    model->slot.unloaded = 0;
+    pthread_mutex_unlock(&engine->cache.lock);
+    ce_cache_release(model);
+    return CE_OK;
+}
+
+int ce_cache_unpin(citadel_engine *engine, const char *name, ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    char id[65];
+    int status = identify(engine, name, id, error);
+    if (status != CE_OK)
+        return status;
+    pthread_mutex_lock(&cache->lock);
+    citadel_model *first = next_form(cache->models, id);
+    for (citadel_model *m = first; m; m = next_form(m->slot.next, id)) {
+        m->slot.pinned = 0;
+        let_go(cache, m);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return first ? CE_OK : not_there(name, error);
+}
+
+/* With the lock held, which is let go while calls run on the model. Meanwhile it is neither joined nor loaded anew; a
+ * handle that one of those calls is still to give to its caller ends the wait. */
+static int drop(ce_cache *cache, const char *name, const char *id, citadel_model **dropped,
+                ce_error *error)
+{
+    for (;;) {
+        size_t handles = 0, uses = 0;
+        citadel_model *first = next_form(cache->models, id);
+        if (!first)
+            return not_there(name, error);
+        for (citadel_model *m = first; m; m = next_form(m->slot.next, id)) {
+            handles += m->slot.handles;
+            uses += m->slot.uses;
+        }
+        for (citadel_model *m = first; m; m = next_form(m->slot.next, id))
+            m->slot.dropping = handles == 0;
+        if (handles > 0) {
+            pthread_cond_broadcast(&cache->changed);
+            return ce_fail(error, CE_E_BUSY, "model '%s' is held by %zu handle%s", name, handles,
+                           handles == 1 ? "" : "s");
+        }
+        if (uses == 0)
+            break;
+        pthread_cond_wait(&cache->changed, &cache->lock);
+    }
+    for (citadel_model *m; (m = next_form(cache->models, id));)
+        take_out(cache, m, dropped);
+    return CE_OK;
+}
+
+int ce_cache_unload(citadel_engine *engine, const char *name, citadel_unload_report *report,
+                    ce_error *error)
+{
+    ce_cache *cache = &engine->cache;
+    char id[65];
+    int status = identify(engine, name, id, error);
+    if (status != CE_OK)
+        return status;
+    citadel_model *dropped = NULL;
+    pthread_mutex_lock(&cache->lock);
+    status = drop(cache, name, id, &dropped, error);
+    report->cache_bytes_before = cache->bytes;
+    pthread_mutex_unlock(&cache->lock);
+    if (status != CE_OK)
+        return status;
+    for (const citadel_model *m = dropped; m; m = m->slot.next) {
+        report->models++;
+        report->model_bytes += m->slot.bytes;
+    }
+    report->process_bytes_before = ce_memory_resident();
+    free_models(engine, dropped, "was unloaded");
+    ce_memory_trim();
+    report->process_bytes_after = ce_memory_resident();
+    pthread_mutex_lock(&cache->lock);
+    report->cache_bytes_after = cache->bytes;
+    pthread_mutex_unlock(&cache->lock);
+    return CE_OK;
 }

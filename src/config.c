@@ -15,10 +15,14 @@ enum {
     THREADS_MAX = 1024,
     CACHE_MODELS_DEFAULT = 4,
     CACHE_MODELS_MAX = 1000,
+    CACHE_IDLE_SECONDS_MAX = 31536000, /* a year */
     BATCH_TOKENS_DEFAULT = 1024,
     BATCH_TOKENS_MIN = 16,
     BATCH_TOKENS_MAX = 1048576
 };
+
+/* Above any machine's, and far from where sums wrap. */
+#define CACHE_BYTES_MAX (UINT64_C(1) << 60)
 
 static const char *environment(const citadel_engine_options *options, const char *name)
 {
@@ -111,6 +115,44 @@ static int read_switches(ce_config *config, const citadel_engine_options *option
     return status;
 }
 
+static int unit_bits(const char *suffix)
+{
+    static const char *const units[][2] = {{"", ""}, {"K", "KiB"}, {"M", "MiB"}, {"G", "GiB"}};
+    for (int i = 0; i < (int)(sizeof units / sizeof units[0]); i++)
+        if (strcmp(suffix, units[i][0]) == 0 || strcmp(suffix, units[i][1]) == 0)
+            return 10 * i;
+    return -1;
+}
+
+static int parse_bytes(const char *name, const char *text, uint64_t *out, ce_error *error)
+{
+    uint64_t value = 0;
+    size_t digits = strspn(text, "0123456789");
+    int bits = unit_bits(text + digits);
+    int valid = digits > 0 && digits <= 19 && bits >= 0;
+    for (size_t i = 0; valid && i < digits; i++)
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    if (!valid || value > CACHE_BYTES_MAX >> bits)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT,
+                       "%s is '%s', expected a whole number of bytes up to 2^60; K, M, G, KiB, MiB "
+                       "or GiB may follow",
+                       name, text);
+    *out = value << bits;
+    return CE_OK;
+}
+
+static int choose_cache_bytes(const citadel_engine_options *options, uint64_t *out, ce_error *error)
+{
+    const char *variable = "CITADEL_CACHE_BYTES";
+    const char *value = environment(options, variable);
+    if (options->cache_bytes) {
+        char text[24];
+        snprintf(text, sizeof text, "%llu", (unsigned long long)options->cache_bytes);
+        return parse_bytes("cache_bytes", text, out, error);
+    }
+    return value ? parse_bytes(variable, value, out, error) : CE_OK;
+}
+
 static int set_string(char **out, const char *value, ce_error *error)
 {
     *out = ce_strndup(value, strlen(value));
@@ -148,6 +190,8 @@ static int check(const citadel_engine_options *options, ce_error *error)
                        "engine options: log_level is %d, expected CITADEL_LOG_NONE (%d) to "
                        "CITADEL_LOG_DEBUG (%d)",
                        (int)options->log_level, CITADEL_LOG_NONE, CITADEL_LOG_DEBUG);
+    if (options->reserved0)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT, "engine options: reserved0 must be 0");
     return CE_OK;
 }
 
@@ -167,6 +211,12 @@ static int read_all(ce_config *config, const citadel_engine_options *options, ce
     if (status == CE_OK)
         status = choose_number(options, "cache_models", options->cache_models, "MODEL_CACHE_SIZE",
                                1, CACHE_MODELS_MAX, &config->cache_models, error);
+    if (status == CE_OK)
+        status = choose_cache_bytes(options, &config->cache_bytes, error);
+    if (status == CE_OK)
+        status = choose_number(options, "cache_idle_seconds", options->cache_idle_seconds,
+                               "CITADEL_CACHE_IDLE_SECONDS", 0, CACHE_IDLE_SECONDS_MAX,
+                               &config->cache_idle_seconds, error);
     if (status == CE_OK)
         status = choose_number(options, "batch_tokens", options->batch_tokens, NULL,
                                BATCH_TOKENS_MIN, BATCH_TOKENS_MAX, &config->batch_tokens, error);

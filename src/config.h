@@ -8,6 +8,8 @@
 typedef struct ce_config {
     unsigned threads;
     unsigned cache_models;
+    uint64_t cache_bytes;        /* no budget: 0 */
+    unsigned cache_idle_seconds; /* never: 0 */
     unsigned batch_tokens;
     int optimization, compile, mixed_precision; /* the last two only where the first is on */
     char *model_path;

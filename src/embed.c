@@ -306,7 +306,7 @@ static void recover(batch_job *job, size_t bad, int threads)
 {
     citadel_model *model = job->request->model;
     keep_bad(job);
-    atomic_fetch_add_explicit(&model->engine->counters.nan_recoveries, bad, memory_order_relaxed);
+    ce_metrics_add(&model->engine->metrics.nan_recoveries, bad);
     job->status = model->backend->recover(model->backend_model, &job->batch, threads, job->vectors,
                                           &job->failure);
     if (job->status == CE_OK)
@@ -512,8 +512,9 @@ static int find_named(citadel_engine *engine, const char *name,
                                  "citadel_embed_options", error);
     if (status == CE_OK)
         status = ce_precision_check(known.precision, "embed options", error);
+    const citadel_load_options load = {.size = sizeof load, .precision = known.precision};
     if (status == CE_OK)
-        status = ce_cache_acquire(engine, name, known.precision, NULL, model, error);
+        status = ce_cache_acquire(engine, name, &load, model, error);
     return status;
 }
 

@@ -30,7 +30,8 @@ int ce_engine_enter(citadel_engine *engine, ce_error *error)
 
 static void engine_free(citadel_engine *engine)
 {
-    ce_cache_destroy(&engine->cache);
+    ce_reaper_destroy(engine->reaper);
+    ce_cache_destroy(engine);
     ce_workers_destroy(engine->workers);
     ce_call_pool_destroy(&engine->calls);
     ce_log_destroy(&engine->log);
@@ -66,8 +67,14 @@ static int create(const citadel_engine_options *options, citadel_engine **out, c
     pthread_mutex_init(&engine->lock, NULL);
     ce_log_init(&engine->log, engine->config.log, engine->config.log_user,
                 engine->config.log_level);
-    ce_cache_init(&engine->cache, engine->config.cache_models);
+    ce_cache_init(&engine->cache, &engine->config, &engine->metrics);
     ce_call_pool_init(&engine->calls, 2 * engine->config.threads);
+    if (engine->config.cache_idle_seconds)
+        status = ce_reaper_create(engine, &engine->reaper, error);
+    if (status != CE_OK) {
+        engine_free(engine);
+        return status;
+    }
     *out = engine;
     return CE_OK;
 }
@@ -89,6 +96,6 @@ void citadel_engine_destroy(citadel_engine *engine)
 {
     if (!engine || ce_engine_forked(engine))
         return;
-    ce_cache_drop_idle(&engine->cache);
+    ce_cache_drop_idle(engine);
     ce_engine_leave(engine);
 }

@@ -6,17 +6,12 @@
 #include "call.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
+#include "reaper.h"
 #include "workers.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/types.h>
-
-/* What went wrong and was mended, since the engine was created. */
-typedef struct ce_counters {
-    atomic_uint_least64_t fallbacks;      /* forms that gave way to another one */
-    atomic_uint_least64_t nan_recoveries; /* texts that were computed once more */
-} ce_counters;
 
 struct citadel_engine {
     pid_t pid;
@@ -25,9 +20,10 @@ struct citadel_engine {
     ce_config config;
     ce_log log;
     ce_workers *workers;
+    ce_metrics metrics;
     ce_cache cache;
+    ce_reaper *reaper; /* NULL without an idle time-out */
     ce_call_pool calls;
-    ce_counters counters;
 };
 
 /* A running call holds the engine. Fails in a child of fork(), where the threads are missing. */

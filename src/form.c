@@ -230,7 +230,9 @@ int ce_form_check_backend(ce_pack *pack, const ce_backend *backend, ce_error *er
     for (size_t i = 0; i < pack->artifact_count; i++) {
         ce_form *form = &pack->forms[i];
         const char *torch = form->artifact->torch;
-        if (form->state == CE_FORM_CANDIDATE && torch && !same_version(torch, backend->description))
+        /* What TorchScript saved any later libtorch reads; compiled code knows its insides. */
+        if (form->state == CE_FORM_CANDIDATE && ce_form_is_compiled(form->artifact) && torch &&
+            !same_version(torch, backend->description))
             skip(form, "it was made with torch %s, the backend is %s", torch, backend->description);
     }
     return take_first(pack) ? CE_OK : none_left(pack, wanted, error);

@@ -34,7 +34,9 @@ static int load_tokenizer(citadel_model *model, ce_error *error)
     int status = ce_pack_map(model->pack, model->pack->tokenizer, &file, error);
     if (status != CE_OK)
         return status;
+    size_t before = ce_mem_held();
     status = ce_tokenizer_create(file.data, file.size, &model->tokenizer, error);
+    model->tokenizer_bytes = ce_mem_held() - before;
     ce_pack_unmap(&file);
     if (status != CE_OK) {
         ce_error_prefix(error, "%s", model->pack->tokenizer);
@@ -73,7 +75,9 @@ static int try_form(citadel_model *model, ce_error *error)
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
+    ce_workers_take_back(model->engine->workers);
     status = ce_golden_check(model, error);
+    ce_workers_lend(model->engine->workers);
     lap(&since, &model->times.check);
     if (status != CE_OK)
         unload_graph(model);
@@ -100,7 +104,7 @@ static int load_form(citadel_model *model, ce_error *error)
         ce_form_describe(pack->chosen, name, sizeof name);
         if (!ce_form_fall_back(pack, error))
             return all_failed(pack, status, error);
-        atomic_fetch_add(&model->engine->counters.fallbacks, 1);
+        ce_metrics_add(&model->engine->metrics.fallbacks, 1);
         ce_log_write(&model->engine->log, CITADEL_LOG_WARNING,
                      "model '%s': %s failed, the next form is tried: %s", pack->path, name,
                      error->message);
@@ -138,7 +142,9 @@ static int load_parts(citadel_model *model, ce_error *error)
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
 {
     model->pack = pack;
+    ce_workers_lend(model->engine->workers);
     int status = load_parts(model, error);
+    ce_workers_take_back(model->engine->workers);
     if (status == CE_OK)
         status = ce_explain(pack, &model->explanation, error);
     ce_pack_drop_golden(pack);
@@ -154,6 +160,12 @@ int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
     return CE_OK;
 }
 
+uint64_t ce_model_bytes(const citadel_model *model)
+{
+    return model->pack->weights_file.size + model->tokenizer_bytes +
+           model->backend->model_bytes(model->backend_model);
+}
+
 void ce_model_free(citadel_model *model)
 {
     unload_graph(model);
@@ -164,8 +176,8 @@ void ce_model_free(citadel_model *model)
 
 /* ---- Public ------------------------------------------------------------------------------- */
 
-static int read_load_options(const citadel_load_options *options, citadel_load_options *known,
-                             ce_error *error)
+int ce_load_options_read(const citadel_load_options *options, citadel_load_options *known,
+                         ce_error *error)
 {
     int status = ce_options_read(known, sizeof *known, options, CE_LOAD_OPTIONS_SIZE_1,
                                  "citadel_load_options", error);
@@ -174,6 +186,8 @@ static int read_load_options(const citadel_load_options *options, citadel_load_o
     if (known->flags)
         return ce_fail(error, CE_E_INVALID_ARGUMENT, "load options: unknown flags 0x%x",
                        known->flags);
+    if (known->reserved0)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT, "load options: reserved0 must be 0");
     status = ce_precision_check(known->precision, "load options", error);
     if (status != CE_OK)
         return status;
@@ -195,12 +209,12 @@ static int load_handle(citadel_engine *engine, const char *name,
                        : !name ? "name"
                                : "model");
     citadel_load_options known;
-    int status = read_load_options(options, &known, error);
+    int status = ce_load_options_read(options, &known, error);
     if (status == CE_OK)
         status = ce_engine_enter(engine, error);
     if (status != CE_OK)
         return status;
-    status = ce_cache_acquire(engine, name, known.precision, known.require_id, out, error);
+    status = ce_cache_acquire(engine, name, &known, out, error);
     if (status != CE_OK) {
         ce_engine_leave(engine);
         return status;

@@ -19,6 +19,7 @@ struct citadel_model {
 
     ce_pack *pack;
     ce_tokenizer *tokenizer;
+    size_t tokenizer_bytes;
     const ce_backend *backend;
     void *backend_model;
     int recovers; /* texts that are not finite go through the recovery graph */
@@ -32,5 +33,12 @@ struct citadel_model {
  * failure. */
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error);
 void ce_model_free(citadel_model *model);
+
+/* Memory of a loaded model: its mapped weights, its tokenizer, and what its backend has beside them. */
+uint64_t ce_model_bytes(const citadel_model *model);
+
+/* A caller's load options, checked. */
+int ce_load_options_read(const citadel_load_options *options, citadel_load_options *known,
+                         ce_error *error);
 
 #endif

@@ -24,12 +24,15 @@ citadel_status ce_error_report(citadel_error *error, int status, const ce_error 
 #if defined(__LP64__)
 enum {
     CE_ERROR_SIZE_1 = 512,
-    CE_ENGINE_OPTIONS_SIZE_1 = 72,
+    CE_ENGINE_OPTIONS_SIZE_1 = 88,
     CE_LOAD_OPTIONS_SIZE_1 = 24,
     CE_EMBED_OPTIONS_SIZE_1 = 56,
     CE_TOKENIZE_OPTIONS_SIZE_1 = 48,
     CE_TOKENS_SIZE_1 = 56,
-    CE_INFO_SIZE_1 = 192
+    CE_INFO_SIZE_1 = 192,
+    CE_ESTIMATE_SIZE_1 = 64,
+    CE_UNLOAD_REPORT_SIZE_1 = 56,
+    CE_METRICS_SIZE_1 = 136
 };
 #else
 #error "struct sizes are pinned for LP64 systems only"

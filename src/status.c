@@ -16,7 +16,7 @@
     X(CITADEL_E_UNSUPPORTED, CE_E_UNSUPPORTED, "not supported by this library")                  \
     X(CITADEL_E_NO_MEMORY, CE_E_NO_MEMORY, "out of memory")                                      \
     X(CITADEL_E_FORKED, CE_E_FORKED, "engine was created before fork()")                         \
-    X(CITADEL_E_BUSY, CE_E_BUSY, "every cache slot is held")                                     \
+    X(CITADEL_E_BUSY, CE_E_BUSY, "held models, or a timeout, forbid it")                         \
     X(CITADEL_E_BACKEND, CE_E_BACKEND, "backend is missing or failed")                           \
     X(CITADEL_E_NOT_FINITE, CE_E_NOT_FINITE, "vector has NaN or infinity")                       \
     X(CITADEL_E_INTERNAL, CE_E_INTERNAL, "internal error: a defect of the library")

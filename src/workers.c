@@ -3,11 +3,11 @@
 #include "workers.h"
 
 #include "base/mem.h"
+#include "thread.h"
 
 #include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +28,7 @@ struct ce_workers {
     ce_job *first, **last; /* waiting jobs */
     unsigned count;
     unsigned free; /* threads that no job uses */
+    unsigned lent; /* to threads that are not ours */
     int ending;
     worker threads[];
 };
@@ -96,7 +97,7 @@ static unsigned share(ce_workers *workers, const worker *self)
 {
     if (!workers->first || workers->free == 0)
         return 0;
-    if (workers->first->next || workers->free < workers->count)
+    if (workers->first->next || workers->free < workers->count || workers->lent > 0)
         return 1;
     if (self == &workers->threads[0])
         return workers->count;
@@ -144,15 +145,7 @@ static int start(ce_workers *workers, worker *self)
 {
     self->workers = workers;
     pthread_cond_init(&self->wake, NULL);
-    /* The host's signals belong to the host's threads; faults stay visible to its crash handler. */
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&self->thread, NULL, work, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = ce_thread_start(&self->thread, work, self);
     if (failed)
         pthread_cond_destroy(&self->wake);
     return failed;
@@ -227,4 +220,18 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
         pthread_cond_wait(&group.done, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
     pthread_cond_destroy(&group.done);
+}
+
+void ce_workers_lend(ce_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->lent++;
+    pthread_mutex_unlock(&workers->lock);
+}
+
+void ce_workers_take_back(ce_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->lent--;
+    pthread_mutex_unlock(&workers->lock);
 }

@@ -31,4 +31,9 @@ unsigned ce_workers_count(const ce_workers *workers);
  * the order they came. A job gets one thread; one that is alone gets all of them. */
 void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride);
 
+/* The calling thread works hard by itself, loading a model, or has ceased to: meanwhile no job gets all threads, which
+ * would wait for each other on a CPU too few. */
+void ce_workers_lend(ce_workers *workers);
+void ce_workers_take_back(ce_workers *workers);
+
 #endif

@@ -18,4 +18,8 @@ void *ce_reallocarray(void *pointer, size_t count, size_t size);
 
 char *ce_strndup(const char *text, size_t length);
 
+/* Bytes that this thread has allocated less those that it has freed, whosever they were: the difference between two
+ * calls is what a piece of work on one thread has kept. */
+size_t ce_mem_held(void);
+
 #endif

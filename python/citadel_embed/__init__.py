@@ -14,8 +14,9 @@ opened by the first Engine, so that importing this package needs nothing but num
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import (
     c_char,
     c_char_p,
@@ -35,6 +36,7 @@ __all__ = ["CitadelError", "Engine", "Model", "TextResult", "Tokens", "version"]
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 NORMALIZE = ("model", "always", "never")
+CAPACITY = 12  # CITADEL_E_CAPACITY
 LIMITS = (None, "model", "option")
 
 
@@ -62,6 +64,9 @@ class _EngineOptions(ctypes.Structure):
         ("optimization", c_int32),
         ("compile", c_int32),
         ("mixed_precision", c_int32),
+        ("cache_bytes", c_uint64),
+        ("cache_idle_seconds", c_uint32),
+        ("reserved0", c_uint32),
     ]
 
 
@@ -71,6 +76,54 @@ class _LoadOptions(ctypes.Structure):
         ("flags", c_uint32),
         ("precision", c_int32),
         ("require_id", c_char_p),
+        ("timeout_ms", c_uint32),
+        ("reserved0", c_uint32),
+    ]
+
+
+class _Estimate(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("weight_bytes", c_uint64),
+        ("resident_bytes", c_uint64),
+        ("peak_bytes", c_uint64),
+        ("form", c_char * 24),
+        ("precision", c_int32),
+        ("dim", c_uint32),
+    ]
+
+
+class _UnloadReport(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("models", c_uint64),
+        ("model_bytes", c_uint64),
+        ("cache_bytes_before", c_uint64),
+        ("cache_bytes_after", c_uint64),
+        ("process_bytes_before", c_uint64),
+        ("process_bytes_after", c_uint64),
+    ]
+
+
+class _Metrics(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("hits", c_uint64),
+        ("misses", c_uint64),
+        ("joins", c_uint64),
+        ("evictions_count", c_uint64),
+        ("evictions_bytes", c_uint64),
+        ("evictions_idle", c_uint64),
+        ("loads", c_uint64),
+        ("load_failures", c_uint64),
+        ("fallbacks", c_uint64),
+        ("nan_recoveries", c_uint64),
+        ("models", c_uint64),
+        ("models_limit", c_uint64),
+        ("models_pinned", c_uint64),
+        ("bytes", c_uint64),
+        ("bytes_limit", c_uint64),
+        ("process_bytes", c_uint64),
     ]
 
 
@@ -179,6 +232,13 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
             (c_void_p, c_char_p, c_void_p, ctypes.POINTER(c_void_p), error),
         ),
         "citadel_model_unload": (None, (c_void_p,)),
+        "citadel_model_estimate": (
+            c_int32,
+            (c_void_p, c_char_p, c_void_p, ctypes.POINTER(_Estimate), error),
+        ),
+        "citadel_model_pin": (c_int32, (c_void_p, c_char_p, c_void_p, c_uint32, error)),
+        "citadel_unload": (c_int32, (c_void_p, c_char_p, ctypes.POINTER(_UnloadReport), error)),
+        "citadel_metrics_snapshot": (c_int32, (c_void_p, ctypes.POINTER(_Metrics), error)),
         "citadel_model_dim": (c_size_t, (c_void_p,)),
         "citadel_model_info": (c_int32, (c_void_p, ctypes.POINTER(_Info), error)),
         "citadel_model_prompt": (
@@ -252,11 +312,28 @@ def _switch(value: bool | None) -> int:
     return 0 if value is None else 1 if value else -1
 
 
-def _uint32(name: str, value: int) -> int:
+def _uint(name: str, value: int, bits: int) -> int:
     """ctypes would cut a number that does not fit to one that means something else."""
-    if not 0 <= value < 1 << 32:
-        raise ValueError(f"{name} is {value}, expected 0 to {(1 << 32) - 1}")
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} is {value}, expected 0 to {(1 << bits) - 1}")
     return value
+
+
+def _uint32(name: str, value: int) -> int:
+    return _uint(name, value, 32)
+
+
+def _load_options(precision: str, require_id: str | None, timeout_ms: int) -> _LoadOptions:
+    return _LoadOptions(
+        size=ctypes.sizeof(_LoadOptions),
+        precision=_choice("precision", precision, PRECISIONS),
+        require_id=_utf8(require_id),
+        timeout_ms=_uint32("timeout_ms", timeout_ms),
+    )
+
+
+def _figures(struct: ctypes.Structure) -> dict[str, int]:
+    return {name: getattr(struct, name) for name, _ in struct._fields_ if name != "size"}
 
 
 @dataclass(frozen=True)
@@ -303,8 +380,11 @@ class Engine:
         compile: bool | None = None,
         mixed_precision: bool | None = None,
         log_level: int = 0,
+        cache_bytes: int = 0,
+        cache_idle_seconds: int = 0,
     ) -> None:
         self._handle = c_void_p()
+        self._dims: dict = {}
         options = _EngineOptions(
             size=ctypes.sizeof(_EngineOptions),
             threads=_uint32("threads", threads),
@@ -316,6 +396,8 @@ class Engine:
             compile=_switch(compile),
             mixed_precision=_switch(mixed_precision),
             log_level=log_level,
+            cache_bytes=_uint("cache_bytes", cache_bytes, 64),
+            cache_idle_seconds=_uint32("cache_idle_seconds", cache_idle_seconds),
         )
         error = _new_error()
         _check(
@@ -329,9 +411,69 @@ class Engine:
         *,
         precision: str = "auto",
         require_id: str | None = None,
+        timeout_ms: int = 0,
     ) -> Model:
         """Load a model by name or path."""
-        return Model(self, name, precision, require_id)
+        return Model(self, name, _load_options(precision, require_id, timeout_ms))
+
+    def estimate(self, name: str | os.PathLike, *, precision: str = "auto") -> dict:
+        """What a model would take of memory, without loading it: the fields of ``citadel_estimate``."""
+        options = _load_options(precision, None, 0)
+        estimate = _Estimate(size=ctypes.sizeof(_Estimate))
+        self._call("citadel_model_estimate", _utf8(name), ctypes.byref(options), ctypes.byref(estimate))
+        return {
+            "weight_bytes": estimate.weight_bytes,
+            "resident_bytes": estimate.resident_bytes,
+            "peak_bytes": estimate.peak_bytes,
+            "form": estimate.form.decode(),
+            "precision": PRECISIONS[estimate.precision],
+            "dim": estimate.dim,
+        }
+
+    def embed(self, name: str | os.PathLike, texts: Sequence[str | bytes], **options) -> np.ndarray:
+        """Vectors by the model of that name, which is loaded if need be; as Model.embed else.
+
+        The model stays in the engine's cache, where others that are asked for may take its place.
+        """
+        known = name in self._dims
+        if not known:
+            self._dims[name] = self.estimate(name, precision=options.get("precision", "auto"))["dim"]
+        call = functools.partial(_library().citadel_embed, self._handle, _utf8(name))
+        vectors, _, status, error = _embed(call, self._dims[name], texts, None, **options)
+        # Another pack may have taken the place of the one whose dim was looked up.
+        if known and (status == CAPACITY or (not status and np.isnan(vectors[:, -1:]).any())):
+            del self._dims[name]
+            return self.embed(name, texts, **options)
+        _check(status, error)
+        return vectors
+
+    def pin(
+        self,
+        name: str | os.PathLike,
+        pinned: bool = True,
+        *,
+        precision: str = "auto",
+        timeout_ms: int = 0,
+    ) -> None:
+        """Load a model and keep it in memory; with ``pinned=False`` let it take its turn again."""
+        options = _load_options(precision, None, timeout_ms)
+        self._call("citadel_model_pin", _utf8(name), ctypes.byref(options), bool(pinned))
+
+    def unload(self, name: str | os.PathLike) -> dict[str, int]:
+        """Free a model that no Model holds, once running calls have ended: ``citadel_unload_report``."""
+        report = _UnloadReport(size=ctypes.sizeof(_UnloadReport))
+        self._call("citadel_unload", _utf8(name), ctypes.byref(report))
+        return _figures(report)
+
+    def metrics(self) -> dict[str, int]:
+        """What the engine has counted, and what is in memory now: ``citadel_metrics``."""
+        metrics = _Metrics(size=ctypes.sizeof(_Metrics))
+        self._call("citadel_metrics_snapshot", ctypes.byref(metrics))
+        return _figures(metrics)
+
+    def _call(self, function: str, *arguments) -> None:
+        error = _new_error()
+        _check(getattr(_library(), function)(self._handle, *arguments, error), error)
 
     def close(self) -> None:
         if self._handle:
@@ -349,18 +491,55 @@ class Engine:
             self.close()
 
 
+def _embed(
+    call: Callable[..., int],
+    dim: int,
+    texts: Sequence[str | bytes],
+    results,
+    *,
+    precision: str = "auto",
+    normalize: str = "model",
+    truncate_dim: int = 0,
+    max_tokens: int = 0,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+):
+    """Let ``call`` embed, which is a function of the library but for what says which model."""
+    if isinstance(texts, (str, bytes)):
+        raise TypeError("texts is one text: give a list of texts")
+    encoded = [_text_bytes(text) for text in texts]
+    count = len(encoded)
+    pointers = (c_char_p * count)(*encoded)
+    lengths = (c_size_t * count)(*map(len, encoded))
+    options = _EmbedOptions(
+        size=ctypes.sizeof(_EmbedOptions),
+        precision=_choice("precision", precision, PRECISIONS),
+        normalize=_choice("normalize", normalize, NORMALIZE),
+        truncate_dim=_uint32("truncate_dim", truncate_dim),
+        max_tokens=_uint32("max_tokens", max_tokens),
+        prompt_name=_utf8(prompt_name),
+        prompt=_utf8(prompt),
+    )
+    vectors = np.full((count, truncate_dim or dim), np.nan, dtype=np.float32)
+    error = _new_error()
+    status = call(
+        pointers,
+        lengths,
+        count,
+        ctypes.byref(options),
+        vectors.ctypes.data_as(c_void_p),
+        vectors.size,
+        results,
+        error,
+    )
+    return vectors, results, status, error
+
+
 class Model:
     """A loaded model. Close it, or use it as a context manager; it may outlive its engine."""
 
-    def __init__(
-        self, engine: Engine, name: str | os.PathLike, precision: str, require_id: str | None
-    ) -> None:
+    def __init__(self, engine: Engine, name: str | os.PathLike, options: _LoadOptions) -> None:
         self._handle = c_void_p()
-        options = _LoadOptions(
-            size=ctypes.sizeof(_LoadOptions),
-            precision=_choice("precision", precision, PRECISIONS),
-            require_id=_utf8(require_id),
-        )
         error = _new_error()
         status = _library().citadel_model_load(
             engine._handle,
@@ -372,20 +551,23 @@ class Model:
         _check(status, error)
         self.dim: int = _library().citadel_model_dim(self._handle)
 
+    def _embed_call(self) -> Callable[..., int]:
+        return functools.partial(_library().citadel_model_embed, self._handle)
+
     def embed(self, texts: Sequence[str | bytes], **options) -> np.ndarray:
         """Vectors of ``texts`` as float32 ``[len(texts), dim]``.
 
         Options: ``precision``, ``normalize`` ("model", "always", "never"), ``truncate_dim``, ``max_tokens``,
         ``prompt_name``, ``prompt``. Bytes are taken as UTF-8 as they are. Any bad text raises.
         """
-        vectors, _, status, error = self._embed(texts, None, **options)
+        vectors, _, status, error = _embed(self._embed_call(), self.dim, texts, None, **options)
         _check(status, error)
         return vectors
 
     def embed_results(self, texts: Sequence[str | bytes], **options) -> tuple[np.ndarray, list[TextResult]]:
         """As ``embed``, with a TextResult for each: a bad text has its status there and a row of zeros."""
         results = (_TextResult * len(texts))()
-        vectors, results, status, error = self._embed(texts, results, **options)
+        vectors, results, status, error = _embed(self._embed_call(), self.dim, texts, results, **options)
         name = _library().citadel_status_name
         found = [
             TextResult(name(r.status).decode(), r.tokens, bool(r.truncated), LIMITS[r.limit]) for r in results
@@ -393,48 +575,6 @@ class Model:
         if status and all(r.status for r in results):
             _check(status, error)
         return vectors, found
-
-    def _embed(
-        self,
-        texts: Sequence[str | bytes],
-        results,
-        *,
-        precision: str = "auto",
-        normalize: str = "model",
-        truncate_dim: int = 0,
-        max_tokens: int = 0,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-    ):
-        if isinstance(texts, (str, bytes)):
-            raise TypeError("texts is one text: give a list of texts")
-        encoded = [_text_bytes(text) for text in texts]
-        count = len(encoded)
-        pointers = (c_char_p * count)(*encoded)
-        lengths = (c_size_t * count)(*map(len, encoded))
-        options = _EmbedOptions(
-            size=ctypes.sizeof(_EmbedOptions),
-            precision=_choice("precision", precision, PRECISIONS),
-            normalize=_choice("normalize", normalize, NORMALIZE),
-            truncate_dim=_uint32("truncate_dim", truncate_dim),
-            max_tokens=_uint32("max_tokens", max_tokens),
-            prompt_name=_utf8(prompt_name),
-            prompt=_utf8(prompt),
-        )
-        vectors = np.empty((count, truncate_dim or self.dim), dtype=np.float32)
-        error = _new_error()
-        status = _library().citadel_model_embed(
-            self._handle,
-            pointers,
-            lengths,
-            count,
-            ctypes.byref(options),
-            vectors.ctypes.data_as(c_void_p),
-            vectors.size,
-            results,
-            error,
-        )
-        return vectors, results, status, error
 
     @overload
     def tokenize(
@@ -570,8 +710,11 @@ def _check_layout() -> None:
     """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
     sizes = {
         _Error: 512,
-        _EngineOptions: 72,
-        _LoadOptions: 24,
+        _EngineOptions: 88,
+        _LoadOptions: 32,
+        _Estimate: 64,
+        _UnloadReport: 56,
+        _Metrics: 136,
         _Info: 192,
         _EmbedOptions: 56,
         _TextResult: 32,

@@ -76,6 +76,30 @@ citadel_engine *new_engine(uint32_t threads, uint32_t cache_models)
     return engine;
 }
 
+citadel_metrics metrics_of(const citadel_engine *engine)
+{
+    citadel_metrics metrics = CITADEL_METRICS_INIT;
+    assert_ok(citadel_metrics_snapshot(engine, &metrics, &error));
+    return metrics;
+}
+
+citadel_estimate estimate_of(citadel_engine *engine, const char *name)
+{
+    citadel_estimate estimate = CITADEL_ESTIMATE_INIT;
+    assert_ok(citadel_model_estimate(engine, name, NULL, &estimate, &error));
+    return estimate;
+}
+
+uint64_t bytes_of(const char *name)
+{
+    citadel_engine *engine = new_engine(1, 1);
+    citadel_model *model = load(engine, name);
+    uint64_t bytes = metrics_of(engine).bytes;
+    citadel_model_unload(model);
+    citadel_engine_destroy(engine);
+    return bytes;
+}
+
 citadel_model *load(citadel_engine *engine, const char *name)
 {
     citadel_model *model;
@@ -101,6 +125,7 @@ fake_probe *reset_probe(void)
     pthread_mutex_lock(&probe->lock);
     probe->loads = probe->runs = probe->texts = probe->recovered = 0;
     probe->most_tokens = probe->most_threads = 0;
+    probe->most_models = probe->twins = 0;
     int models = probe->models;
     pthread_mutex_unlock(&probe->lock);
     assert_int_equal(models, 0);

@@ -33,6 +33,12 @@ citadel_engine_options test_options(uint32_t threads, uint32_t cache_models);
 citadel_engine *new_engine(uint32_t threads, uint32_t cache_models);
 citadel_model *load(citadel_engine *engine, const char *name);
 
+citadel_metrics metrics_of(const citadel_engine *engine);
+citadel_estimate estimate_of(citadel_engine *engine, const char *name);
+/* Once it is loaded, by the ledger of an engine of its own. Another load differs by what the allocator rounds. */
+uint64_t bytes_of(const char *name);
+enum { ROUNDED = 4000 };
+
 /* Of the fake backend in this process. Where no model is loaded, its numbers can begin at 0 again. */
 fake_probe *the_probe(void);
 fake_probe *reset_probe(void);

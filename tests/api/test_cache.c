@@ -399,6 +399,336 @@ static void test_steady_use_of_one_model_starves_no_other(void **state)
     assert_int_equal(read_probe(probe, &probe->models), 0);
 }
 
+/* ---- Bytes -------------------------------------------------------------------------------- */
+
+static citadel_engine *engine_with_budget(uint32_t threads, uint64_t bytes)
+{
+    citadel_engine_options options = test_options(threads, 6);
+    citadel_engine *engine;
+    options.cache_bytes = bytes;
+    assert_ok(citadel_engine_create(&options, &engine, &error));
+    return engine;
+}
+
+static uint64_t need_of(const char *name)
+{
+    citadel_engine *engine = new_engine(1, 1);
+    uint64_t need = estimate_of(engine, name).resident_bytes;
+    citadel_engine_destroy(engine);
+    return need;
+}
+
+static void test_the_budget_decides_how_many_stay(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    uint64_t need = need_of("number-1"), bytes = bytes_of("number-1");
+    assert_in_range(bytes, 2 * ROUNDED, need);
+    for (int models = 1; models < 3; models++) {
+        uint64_t budget = bytes + need + (models == 2 ? ROUNDED : -ROUNDED);
+        reset_probe();
+        citadel_engine *engine = engine_with_budget(1, budget);
+        expect_loads(engine, "number-1", 1);
+        expect_loads(engine, "number-2", 1);
+        assert_int_equal(read_probe(probe, &probe->models), models);
+        expect_loads(engine, "number-3", 1); /* instead of what was used least recently */
+        expect_loads(engine, "number-2", models == 1);
+        citadel_metrics metrics = metrics_of(engine);
+        assert_int_equal(metrics.models, models);
+        assert_in_range(metrics.bytes, models * (bytes - ROUNDED), models * (bytes + ROUNDED));
+        assert_int_equal(metrics.bytes_limit, budget);
+        assert_int_equal(metrics.evictions_bytes, models == 1 ? 3 : 1);
+        assert_int_equal(metrics.evictions_count, 0);
+        assert_int_equal(read_probe(probe, &probe->most_models), models);
+        citadel_engine_destroy(engine);
+    }
+}
+
+static void test_a_model_above_the_budget_is_refused_and_drives_nobody_out(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    uint64_t need = need_of("number-1");
+    char numbers[128];
+    citadel_engine *engine = engine_with_budget(1, need);
+    expect_loads(engine, "number-1", 1);
+    /* Its tokenizer is the same, but its weights lie in the graph's file too. */
+    uint64_t moody = estimate_of(engine, "moody").resident_bytes;
+    assert_true(moody > need);
+    snprintf(numbers, sizeof numbers,
+             "model 'moody' is estimated at %llu bytes, above the cache's budget of %llu",
+             (unsigned long long)moody, (unsigned long long)need);
+    assert_fails(CITADEL_E_NO_MEMORY, numbers, embed_named(engine, "moody", "fox"));
+    assert_fails(CITADEL_E_NO_MEMORY, "CITADEL_CACHE_BYTES", embed_named(engine, "moody", "fox"));
+    expect_loads(engine, "number-1", 0);
+    assert_int_equal(metrics_of(engine).load_failures, 0);
+    assert_int_equal(metrics_of(engine).misses, 3);
+    citadel_engine_destroy(engine);
+    assert_int_equal(read_probe(probe, &probe->models), 0);
+}
+
+static void test_busy_at_once_when_held_models_leave_no_bytes(void **state)
+{
+    (void)state;
+    citadel_engine *engine =
+        engine_with_budget(1, bytes_of("number-1") + need_of("number-1") - ROUNDED);
+    citadel_model *held = load(engine, "number-1");
+    assert_fails(CITADEL_E_BUSY, "are held by loaded models: unload or unpin one",
+                 embed_named(engine, "number-2", "fox"));
+    assert_true(embeds_right(held, "fox", 1));
+    citadel_model_unload(held);
+    expect_loads(engine, "number-2", 1);
+    assert_ok(citadel_model_pin(engine, "number-2", NULL, 1, &error));
+    assert_fails(CITADEL_E_BUSY, "are held by loaded models",
+                 embed_named(engine, "number-3", "fox"));
+    assert_ok(citadel_model_pin(engine, "number-2", NULL, 0, &error));
+    expect_loads(engine, "number-3", 1);
+    citadel_engine_destroy(engine);
+}
+
+static void test_a_load_waits_for_the_bytes_of_a_model_in_use(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = engine_with_budget(2, need_of("moody"))};
+    pthread_t user, opener;
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, embed_waiting, &s), 0);
+    await(probe, &probe->waiting, 1);
+    assert_int_equal(pthread_create(&opener, NULL, open_gate_later, probe), 0);
+    citadel_model *model = load(s.engine, "tiny");
+    assert_int_equal(read_probe(probe, &probe->waiting), 0);
+    assert_int_equal(read_probe(probe, &probe->models), 1);
+    pthread_join(user, NULL);
+    pthread_join(opener, NULL);
+    assert_int_equal(s.status, 0);
+    citadel_model_unload(model);
+    citadel_engine_destroy(s.engine);
+}
+
+/* The pack heavy takes a million bytes that its manifest does not tell. */
+static void test_the_budget_holds_for_what_a_model_really_takes(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    uint64_t heavy = bytes_of("heavy"), number = bytes_of("number-1");
+    assert_true(heavy > 1000000);
+    reset_probe();
+
+    citadel_engine *engine = engine_with_budget(1, heavy - ROUNDED);
+    assert_fails(CITADEL_E_NO_MEMORY, "not the estimated", embed_named(engine, "heavy", "fox"));
+    assert_int_equal(read_probe(probe, &probe->models), 0);
+    assert_int_equal(metrics_of(engine).bytes, 0);
+    assert_int_equal(metrics_of(engine).load_failures, 1);
+    citadel_engine_destroy(engine);
+
+    engine = engine_with_budget(1, heavy + number - 2 * ROUNDED);
+    expect_loads(engine, "number-1", 1);
+    expect_loads(engine, "heavy", 1);
+    assert_int_equal(read_probe(probe, &probe->models), 1);
+    assert_in_range(metrics_of(engine).bytes, heavy - ROUNDED, heavy + ROUNDED);
+    assert_int_equal(metrics_of(engine).evictions_bytes, 1);
+    citadel_engine_destroy(engine);
+
+    engine = engine_with_budget(1, heavy + number - 2 * ROUNDED);
+    citadel_model *held = load(engine, "number-1");
+    uint64_t before = metrics_of(engine).bytes;
+    assert_fails(CITADEL_E_BUSY, "and other models", embed_named(engine, "heavy", "fox"));
+    assert_int_equal(metrics_of(engine).bytes, before);
+    citadel_model_unload(held);
+    citadel_engine_destroy(engine);
+}
+
+/* ---- Deadlines ---------------------------------------------------------------------------- */
+
+static citadel_status load_within(citadel_engine *engine, const char *name, uint32_t timeout_ms)
+{
+    citadel_load_options options = CITADEL_LOAD_OPTIONS_INIT;
+    citadel_model *model;
+    options.timeout_ms = timeout_ms;
+    citadel_status status = citadel_model_load(engine, name, &options, &model, &error);
+    citadel_model_unload(model);
+    return status;
+}
+
+static void test_a_wait_for_room_ends_with_its_deadline(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = new_engine(2, 1)};
+    pthread_t user;
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, embed_waiting, &s), 0);
+    await(probe, &probe->waiting, 1);
+    for (int i = 0; i < 3; i++)
+        assert_fails(CITADEL_E_BUSY, "waited 20 ms (timeout_ms) for room in the cache",
+                     load_within(s.engine, "tiny", 20));
+    /* Who gave up is no longer waited for: the model that was to go is found as before. */
+    assert_ok(load_within(s.engine, "moody", 20));
+    set_gate(probe, 0);
+    pthread_join(user, NULL);
+    assert_int_equal(s.status, 0);
+    assert_ok(load_within(s.engine, "tiny", UINT32_MAX));
+    citadel_engine_destroy(s.engine);
+}
+
+static void *load_slow(void *argument)
+{
+    shared *s = argument;
+    s->status = citadel_model_load(s->engine, "slow", NULL, &s->models[0], NULL);
+    return NULL;
+}
+
+static void test_a_wait_for_another_threads_load_ends_with_its_deadline(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = new_engine(2, 2)};
+    pthread_t loader;
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&loader, NULL, load_slow, &s), 0);
+    await(probe, &probe->waiting, 1);
+    assert_fails(CITADEL_E_BUSY, "waited 20 ms (timeout_ms) for another thread's load",
+                 load_within(s.engine, "slow", 20));
+    set_gate(probe, 0);
+    pthread_join(loader, NULL);
+    assert_int_equal(s.status, 0);
+    assert_true(embeds_right(s.models[0], "fox", 0));
+    assert_int_equal(metrics_of(s.engine).joins, 1);
+    assert_int_equal(metrics_of(s.engine).loads, 1);
+    citadel_model_unload(s.models[0]);
+    citadel_engine_destroy(s.engine);
+}
+
+/* ---- Idleness ----------------------------------------------------------------------------- */
+
+static citadel_engine *engine_with_idle_seconds(uint32_t seconds)
+{
+    citadel_engine_options options = test_options(2, 6);
+    citadel_engine *engine;
+    options.cache_idle_seconds = seconds;
+    assert_ok(citadel_engine_create(&options, &engine, &error));
+    return engine;
+}
+
+/* The model that expires is the clock: the others were there before it. */
+static void test_what_nobody_uses_is_freed_though_no_call_comes(void **state)
+{
+    (void)state;
+    fake_probe *probe = reset_probe();
+    shared s = {.engine = engine_with_idle_seconds(1)};
+    pthread_t user;
+    citadel_model *held = load(s.engine, "number-2");
+    assert_ok(citadel_model_pin(s.engine, "number-3", NULL, 1, &error));
+    assert_ok(citadel_model_pin(s.engine, "number-1", NULL, 1, &error));
+    set_gate(probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, embed_waiting, &s), 0);
+    await(probe, &probe->waiting, 1);
+    assert_int_equal(read_probe(probe, &probe->models), 4);
+    assert_ok(citadel_model_pin(s.engine, "number-1", NULL, 0, &error));
+    await(probe, &probe->models, 3);
+    assert_int_equal(read_probe(probe, &probe->waiting), 1); /* moody */
+    assert_int_equal(metrics_of(s.engine).evictions_idle, 1);
+    assert_int_equal(metrics_of(s.engine).models_pinned, 1);
+    set_gate(probe, 0);
+    pthread_join(user, NULL);
+    assert_int_equal(s.status, 0);
+    assert_ok(citadel_model_pin(s.engine, "number-3", NULL, 0, &error));
+    await(probe, &probe->models, 1);
+    assert_true(embeds_right(held, "fox", 2));
+    citadel_model_unload(held);
+    assert_int_equal(read_probe(probe, &probe->models), 0);
+    expect_loads(s.engine, "number-1", 1);
+    citadel_engine_destroy(s.engine);
+    assert_int_equal(read_probe(probe, &probe->models), 0);
+}
+
+static void test_the_thread_for_idle_models_is_there_only_if_asked_for(void **state)
+{
+    (void)state;
+    int before = count_threads();
+    citadel_engine *engine = new_engine(2, 1);
+    assert_int_equal(count_threads(), before + 2);
+    citadel_engine_destroy(engine);
+    engine = engine_with_idle_seconds(31536000);
+    assert_int_equal(count_threads(), before + 3);
+    citadel_engine_destroy(engine);
+    assert_int_equal(count_threads(), before);
+}
+
+/* ---- Soak --------------------------------------------------------------------------------- */
+
+enum { SOAKING_THREADS = 4, SOAK_ROUNDS = 1000, SOAKED_MODELS = 3 };
+
+typedef struct soak {
+    citadel_engine *engine;
+    float expected[SOAKED_MODELS][DIM];
+} soak;
+
+static int ask_in_turn(int number, void *argument)
+{
+    soak *s = argument;
+    const char *text = "the quick brown fox";
+    for (int round = 0; round < SOAK_ROUNDS; round++) {
+        int which = (number + round) % SOAKED_MODELS;
+        char name[32];
+        float out[DIM];
+        citadel_metrics metrics = CITADEL_METRICS_INIT;
+        snprintf(name, sizeof name, "number-%d", which + 1);
+        if (citadel_embed(s->engine, name, &text, NULL, 1, NULL, out, DIM, NULL, NULL) != 0 ||
+            !close_enough(out, s->expected[which], DIM))
+            return 1;
+        if (citadel_metrics_snapshot(s->engine, &metrics, NULL) != CITADEL_OK ||
+            metrics.models > metrics.models_limit ||
+            (metrics.bytes_limit && metrics.bytes > metrics.bytes_limit))
+            return 2;
+    }
+    return 0;
+}
+
+static void expect_soaked(soak *s, uint64_t evictions)
+{
+    fake_probe *probe = the_probe();
+    citadel_metrics metrics = metrics_of(s->engine);
+    uint64_t calls = metrics.hits + metrics.joins + metrics.misses;
+    assert_int_equal(calls, SOAKING_THREADS * SOAK_ROUNDS);
+    assert_int_equal(metrics.loads, metrics.misses);
+    assert_int_equal(metrics.loads, read_probe(probe, &probe->loads));
+    assert_int_equal(metrics.load_failures, 0);
+    assert_int_equal(metrics.models, 2);
+    assert_int_equal(evictions, metrics.loads - 2);
+    assert_true(evictions > 0);
+    assert_int_equal(read_probe(probe, &probe->twins), 0);
+    assert_int_equal(read_probe(probe, &probe->most_models), 2);
+    citadel_engine_destroy(s->engine);
+    assert_int_equal(read_probe(probe, &probe->models), 0);
+}
+
+static void test_three_models_in_turn_in_room_for_two(void **state)
+{
+    (void)state;
+    soak s;
+    citadel_engine *engine = new_engine(1, 1);
+    for (int i = 0; i < SOAKED_MODELS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "number-%d", i + 1);
+        citadel_model *model = load(engine, name);
+        reference(model, "the quick brown fox", i + 1, s.expected[i]);
+        citadel_model_unload(model);
+    }
+    citadel_engine_destroy(engine);
+
+    reset_probe();
+    s.engine = new_engine(2, 2);
+    in_threads(SOAKING_THREADS, ask_in_turn, &s);
+    expect_soaked(&s, metrics_of(s.engine).evictions_count);
+
+    reset_probe();
+    s.engine = engine_with_budget(2, 2 * need_of("number-1"));
+    in_threads(SOAKING_THREADS, ask_in_turn, &s);
+    expect_soaked(&s, metrics_of(s.engine).evictions_bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +746,16 @@ int main(void)
         cmocka_unit_test(test_a_model_unloaded_during_a_call_is_kept_if_embedded_by_name),
         cmocka_unit_test(test_a_pack_replaced_during_a_call_is_found_after_an_unload),
         cmocka_unit_test(test_steady_use_of_one_model_starves_no_other),
+        cmocka_unit_test(test_the_budget_decides_how_many_stay),
+        cmocka_unit_test(test_a_model_above_the_budget_is_refused_and_drives_nobody_out),
+        cmocka_unit_test(test_busy_at_once_when_held_models_leave_no_bytes),
+        cmocka_unit_test(test_a_load_waits_for_the_bytes_of_a_model_in_use),
+        cmocka_unit_test(test_the_budget_holds_for_what_a_model_really_takes),
+        cmocka_unit_test(test_a_wait_for_room_ends_with_its_deadline),
+        cmocka_unit_test(test_a_wait_for_another_threads_load_ends_with_its_deadline),
+        cmocka_unit_test(test_what_nobody_uses_is_freed_though_no_call_comes),
+        cmocka_unit_test(test_the_thread_for_idle_models_is_there_only_if_asked_for),
+        cmocka_unit_test(test_three_models_in_turn_in_room_for_two),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }

@@ -65,6 +65,9 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     refuse(optimization, 2, "optimization is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
     refuse(compile, -2, "compile is -2");
     refuse(mixed_precision, INT32_MAX, "mixed_precision is 2147483647");
+    refuse(reserved0, 1, "reserved0");
+    refuse(cache_bytes, UINT64_MAX, "cache_bytes is '18446744073709551615'");
+    refuse(cache_idle_seconds, 31536001, "cache_idle_seconds is '31536001'");
 #define accept(field, value)    \
     do {                        \
         o = test_options(1, 1); \
@@ -72,6 +75,8 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
         expect_accepted(&o);    \
     } while (0)
     accept(cache_models, 1000);
+    accept(cache_bytes, 1);
+    accept(cache_idle_seconds, 31536000);
     accept(batch_tokens, 16);
     accept(batch_tokens, 1048576);
     accept(log_level, CITADEL_LOG_NONE);
@@ -83,7 +88,7 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
 static void test_options_of_impossible_size_are_refused(void **state)
 {
     (void)state;
-    const size_t sizes[] = {0, 8, sizeof(citadel_engine_options) - 1, 4097, (size_t)-1};
+    const size_t sizes[] = {0, 8, 63, 4097, (size_t)-1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         citadel_engine_options options = test_options(1, 1);
         options.size = sizes[i];
@@ -166,6 +171,12 @@ static void test_init_macros_and_functions_agree(void **state)
     assert_int_equal(tokens.size, sizeof tokens);
     const citadel_info info = CITADEL_INFO_INIT;
     assert_int_equal(info.size, sizeof info);
+    const citadel_estimate estimate = CITADEL_ESTIMATE_INIT;
+    assert_int_equal(estimate.size, sizeof estimate);
+    const citadel_unload_report report = CITADEL_UNLOAD_REPORT_INIT;
+    assert_int_equal(report.size, sizeof report);
+    const citadel_metrics metrics = CITADEL_METRICS_INIT;
+    assert_int_equal(metrics.size, sizeof metrics);
     const citadel_error fresh = CITADEL_ERROR_INIT;
     assert_int_equal(fresh.size, sizeof fresh);
 }
@@ -244,7 +255,7 @@ static void test_engines_do_not_share_models(void **state)
 typedef struct lines {
     int count;
     int32_t level;
-    char last[256];
+    char first[256], last[256];
 } lines;
 
 static void keep_line(void *user, int32_t level, const char *message)
@@ -252,7 +263,7 @@ static void keep_line(void *user, int32_t level, const char *message)
     lines *kept = user;
     kept->count++;
     kept->level = level;
-    snprintf(kept->last, sizeof kept->last, "%s", message);
+    snprintf(kept->count == 1 ? kept->first : kept->last, sizeof kept->last, "%s", message);
 }
 
 static void expect_log(int32_t log_level, int count)
@@ -270,7 +281,10 @@ static void expect_log(int32_t log_level, int count)
     if (count == 0)
         return;
     assert_int_equal(kept.level, CITADEL_LOG_INFO);
-    assert_non_null(strstr(kept.last, "loaded 'two lines' from '" FAKE_PACKS "/two-lines'"));
+    assert_non_null(strstr(kept.first, "loaded 'two lines' from '" FAKE_PACKS "/two-lines'"));
+    unsigned long long bytes = 0;
+    assert_int_equal(sscanf(kept.last, "model 'two lines' was unloaded: %llu bytes", &bytes), 1);
+    assert_in_range(bytes, 1000, 1000000);
 }
 
 static void test_the_log_gets_whole_lines_up_to_its_level(void **state)
@@ -279,8 +293,8 @@ static void test_the_log_gets_whole_lines_up_to_its_level(void **state)
     expect_log(CITADEL_LOG_NONE, 0);
     expect_log(CITADEL_LOG_DEFAULT, 0);
     expect_log(CITADEL_LOG_WARNING, 0);
-    expect_log(CITADEL_LOG_INFO, 1);
-    expect_log(CITADEL_LOG_DEBUG, 1);
+    expect_log(CITADEL_LOG_INFO, 2);
+    expect_log(CITADEL_LOG_DEBUG, 2);
 }
 
 /* ---- Process ------------------------------------------------------------------------------ */

@@ -146,6 +146,9 @@ static void test_load_options_out_of_range_are_named(void **state)
     options.flags = 4;
     expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "unknown flags 0x4");
     options.flags = 0;
+    options.reserved0 = 1;
+    expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "reserved0 must be 0");
+    options.reserved0 = 0;
     options.precision = 5;
     expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "precision is 5");
     options.precision = -1;
@@ -160,7 +163,7 @@ static void test_load_options_of_impossible_size_are_refused(void **state)
         char newer[8];
     } large = {.known = CITADEL_LOAD_OPTIONS_INIT};
     citadel_model *model;
-    const size_t sizes[] = {0, sizeof large.known - 1, 4097};
+    const size_t sizes[] = {0, 23, 4097};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         large.known.size = sizes[i];
         expect_no_model("tiny", &large.known, CITADEL_E_ABI, "citadel_load_options.size");

@@ -11,6 +11,7 @@
  *     wait-id                a batch with this id waits while the probe says so
  *     bf16                   the vectors are rounded to bf16
  *     tilt                   so many thousandths of its length are added to a vector's first number
+ *     bytes                  not an id, but what the model says that it takes of memory
  *
  * A call that breaks the contract of src/backend.h fails as CE_E_INTERNAL, which no test expects. */
 #include "fake_backend.h"
@@ -33,10 +34,11 @@ enum { NO_ID = -1, INSIDE_VOCAB = 33 };
 /* What a graph file says. */
 typedef struct fake_graph {
     int fail_load, oom_load, bf16;
-    int fail_id, oom_id, nan_id, inf_id, wait_id, tilt;
+    int fail_id, oom_id, nan_id, inf_id, wait_id, tilt, bytes;
 } fake_graph;
 
 typedef struct fake_model {
+    struct fake_model *next;   /* of all that are loaded, guarded by the probe's lock */
     const float *table, *bias; /* NULL: inside */
     int64_t vocab_size;
     size_t dim;
@@ -80,7 +82,7 @@ static int set_word(fake_graph *graph, const char *word, int number)
         {"bf16", NULL, &graph->bf16},           {"fail-id", &graph->fail_id, NULL},
         {"oom-id", &graph->oom_id, NULL},       {"nan-id", &graph->nan_id, NULL},
         {"inf-id", &graph->inf_id, NULL},       {"wait-id", &graph->wait_id, NULL},
-        {"tilt", &graph->tilt, NULL},
+        {"tilt", &graph->tilt, NULL},           {"bytes", &graph->bytes, NULL},
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(words[i].word, word) != 0)
@@ -170,6 +172,41 @@ static int bind_weights(fake_model *model, const ce_backend_model *given, ce_err
     return CE_OK;
 }
 
+static int same_weights(const fake_model *a, const fake_model *b)
+{
+    return a->dim == b->dim && memcmp(a->bias, b->bias, a->dim * sizeof *a->bias) == 0;
+}
+
+static fake_model *loaded;
+
+static void enlist(fake_model *model)
+{
+    fake_probe *probe = &fake_backend_probe;
+    pthread_mutex_lock(&probe->lock);
+    for (const fake_model *m = loaded; m; m = m->next)
+        probe->twins += same_weights(m, model);
+    model->next = loaded;
+    loaded = model;
+    probe->models++;
+    if (probe->models > probe->most_models)
+        probe->most_models = probe->models;
+    pthread_cond_broadcast(&probe->changed);
+    pthread_mutex_unlock(&probe->lock);
+}
+
+static void strike_off(fake_model *model)
+{
+    fake_probe *probe = &fake_backend_probe;
+    pthread_mutex_lock(&probe->lock);
+    fake_model **link = &loaded;
+    while (*link != model)
+        link = &(*link)->next;
+    *link = model->next;
+    probe->models--;
+    pthread_cond_broadcast(&probe->changed);
+    pthread_mutex_unlock(&probe->lock);
+}
+
 static int model_load(const ce_backend_model *given, void **out, ce_error *error)
 {
     add(&fake_backend_probe.loads, 1);
@@ -186,21 +223,21 @@ static int model_load(const ce_backend_model *given, void **out, ce_error *error
         free(model);
         return status;
     }
-    add(&fake_backend_probe.models, 1);
+    enlist(model);
     *out = model;
     return CE_OK;
 }
 
 static void model_unload(void *model)
 {
+    strike_off(model);
     free(model);
-    add(&fake_backend_probe.models, -1);
 }
 
 static size_t model_bytes(const void *model)
 {
-    (void)model;
-    return sizeof(fake_model);
+    const fake_model *self = model;
+    return self->graph.bytes ? (size_t)self->graph.bytes : sizeof *self;
 }
 
 /* ---- Run ---------------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@ typedef struct fake_probe {
     pthread_cond_t changed;
     int loads;        /* calls of model_load, also those that fail */
     int models;       /* loaded, not yet unloaded */
+    int most_models;  /* the largest number so far */
+    int twins;        /* loads of a model that was loaded already */
     int runs, texts;  /* batches and texts computed */
     int recovered;    /* texts computed once more */
     int most_tokens;  /* in a batch */

@@ -237,6 +237,8 @@ def good_packs() -> dict[str, Pack]:
         "bf16-only": Pack("bf16-only", precisions=("bf16",), precision="bf16"),
         # Version 1 readers ignore members they do not know.
         "future": Pack("future", **{"colour": {"of": ["the", 1, None]}, "": ""}),
+        # Takes more memory than its files tell.
+        "heavy": Pack("heavy", graph="fake bytes 1000000"),
         **{f"number-{i}": Pack(f"number {i}", bias=float(i)) for i in range(1, 7)},
     }
 

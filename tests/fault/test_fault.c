@@ -173,6 +173,46 @@ static citadel_status load_recovering(scene *s, citadel_error *own)
     return status;
 }
 
+static citadel_status create_engine_with_idle_time(scene *s, citadel_error *own)
+{
+    citadel_engine_options options = test_options(2, 2);
+    options.cache_idle_seconds = 1000;
+    options.cache_bytes = 1 << 20;
+    citadel_status status = citadel_engine_create(&options, &s->engine, own);
+    assert_int_equal(status == CITADEL_OK, s->engine != NULL);
+    return status;
+}
+
+static citadel_status estimate(scene *s, citadel_error *own)
+{
+    citadel_estimate estimate = CITADEL_ESTIMATE_INIT;
+    citadel_status status = citadel_model_estimate(s->engine, "tiny", NULL, &estimate, own);
+    assert_int_equal(status == CITADEL_OK, estimate.resident_bytes > 0);
+    return status;
+}
+
+static citadel_status pin(scene *s, citadel_error *own)
+{
+    citadel_status status = citadel_model_pin(s->engine, "number-1", NULL, 1, own);
+    if (status != CITADEL_OK)
+        return status;
+    status = citadel_model_pin(s->engine, FAKE_PACKS "/number-1", NULL, 0, own);
+    if (status != CITADEL_OK) /* or else it would take the room of another */
+        assert_ok(citadel_model_pin(s->engine, FAKE_PACKS "/number-1", NULL, 0, &error));
+    return status;
+}
+
+/* By a path that the engine does not know yet, so that the pack is opened. */
+static citadel_status unload(scene *s, citadel_error *own)
+{
+    citadel_unload_report report = CITADEL_UNLOAD_REPORT_INIT;
+    citadel_status status = embed_named(s, own);
+    if (status == CITADEL_OK)
+        status = citadel_unload(s->engine, FAKE_PACKS "/padded", &report, own);
+    assert_int_equal(status == CITADEL_OK, report.models == 1);
+    return status;
+}
+
 static const step steps[] = {
     {"create an engine", 0, 0, create_engine},
     {"load", 1, 0, load_model},
@@ -184,6 +224,10 @@ static const step steps[] = {
     {"embed", 1, 1, embed},
     {"embed with a prompt", 1, 1, embed_with_prompt},
     {"tokenize", 1, 1, tokenize},
+    {"create an engine with an idle time-out", 0, 0, create_engine_with_idle_time},
+    {"estimate", 1, 0, estimate},
+    {"pin", 1, 0, pin},
+    {"unload by name", 1, 0, unload},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -300,13 +344,13 @@ static void test_fall_backs_and_recoveries_are_counted(void **state)
     scene s = {0};
     assert_ok(create_engine(&s, &error));
     assert_ok(load_falling(&s, &error));
-    assert_int_equal(atomic_load(&s.engine->counters.fallbacks), 2);
+    assert_int_equal(ce_metrics_get(&s.engine->metrics.fallbacks), 2);
     citadel_model_unload(s.model);
     s.model = load(s.engine, "recovering");
-    assert_int_equal(atomic_load(&s.engine->counters.fallbacks), 2);
-    assert_int_equal(atomic_load(&s.engine->counters.nan_recoveries), 0);
+    assert_int_equal(ce_metrics_get(&s.engine->metrics.fallbacks), 2);
+    assert_int_equal(ce_metrics_get(&s.engine->metrics.nan_recoveries), 0);
     assert_ok(citadel_model_embed(s.model, texts, NULL, 3, NULL, out, 3 * DIM, NULL, &error));
-    assert_int_equal(atomic_load(&s.engine->counters.nan_recoveries), 2);
+    assert_int_equal(ce_metrics_get(&s.engine->metrics.nan_recoveries), 2);
     citadel_model_unload(s.model);
     citadel_engine_destroy(s.engine);
 }
@@ -315,6 +359,7 @@ static void test_threads_that_cannot_be_started(void **state)
 {
     (void)state;
     assert_int_equal(run_with_every_fault(&steps[0], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 2);
+    assert_int_equal(run_with_every_fault(&steps[10], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 3);
 }
 
 /* A new pack is renamed into the place of the one that is being loaded. */

@@ -7,10 +7,12 @@
 static ce_error error;
 static ce_config config;
 
-static const char *const variables[] = {
-    "CITADEL_THREADS",        "MODEL_CACHE_SIZE",      "CITADEL_MODEL_PATH",
-    "CITADEL_TORCH_BACKEND",  "XDG_DATA_HOME",         "HOME",
-    "INFERENCE_OPTIMIZATION", "TORCH_COMPILE_ENABLED", "MIXED_PRECISION_ENABLED"};
+static const char *const variables[] = {"CITADEL_THREADS",        "MODEL_CACHE_SIZE",
+                                        "CITADEL_CACHE_BYTES",    "CITADEL_CACHE_IDLE_SECONDS",
+                                        "CITADEL_MODEL_PATH",     "CITADEL_TORCH_BACKEND",
+                                        "XDG_DATA_HOME",          "HOME",
+                                        "INFERENCE_OPTIMIZATION", "TORCH_COMPILE_ENABLED",
+                                        "MIXED_PRECISION_ENABLED"};
 
 static int clear_environment(void **state)
 {
@@ -48,6 +50,8 @@ static void test_without_options_and_environment_there_are_defaults(void **state
     read_with(NULL);
     assert_in_range(config.threads, 1, 1024);
     assert_int_equal(config.cache_models, 4);
+    assert_int_equal(config.cache_bytes, 0);
+    assert_int_equal(config.cache_idle_seconds, 0);
     assert_in_range(config.batch_tokens, 16, 1048576);
     assert_non_null(config.model_path);
     assert_null(config.torch_backend);
@@ -63,11 +67,15 @@ static void test_environment_sets_what_options_leave_open(void **state)
     (void)state;
     setenv("CITADEL_THREADS", "3", 1);
     setenv("MODEL_CACHE_SIZE", "17", 1);
+    setenv("CITADEL_CACHE_BYTES", "3MiB", 1);
+    setenv("CITADEL_CACHE_IDLE_SECONDS", "31536000", 1);
     setenv("CITADEL_MODEL_PATH", "/here:/there", 1);
     setenv("CITADEL_TORCH_BACKEND", "/torch.so", 1);
     read_with(NULL);
     assert_int_equal(config.threads, 3);
     assert_int_equal(config.cache_models, 17);
+    assert_int_equal(config.cache_bytes, 3145728);
+    assert_int_equal(config.cache_idle_seconds, 31536000);
     assert_string_equal(config.model_path, "/here:/there");
     assert_string_equal(config.torch_backend, "/torch.so");
 }
@@ -77,11 +85,15 @@ static void test_options_come_before_the_environment(void **state)
     (void)state;
     setenv("CITADEL_THREADS", "not looked at", 1);
     setenv("MODEL_CACHE_SIZE", "17", 1);
+    setenv("CITADEL_CACHE_BYTES", "not looked at", 1);
+    setenv("CITADEL_CACHE_IDLE_SECONDS", "not looked at", 1);
     setenv("CITADEL_MODEL_PATH", "/there", 1);
     setenv("CITADEL_TORCH_BACKEND", "/torch.so", 1);
     citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
     options.threads = 2;
     options.cache_models = 1;
+    options.cache_bytes = UINT64_C(1) << 60;
+    options.cache_idle_seconds = 1;
     options.batch_tokens = 16;
     options.model_path = "";
     options.torch_backend = "/other.so";
@@ -89,6 +101,8 @@ static void test_options_come_before_the_environment(void **state)
     read_with(&options);
     assert_int_equal(config.threads, 2);
     assert_int_equal(config.cache_models, 1);
+    assert_int_equal(config.cache_bytes, UINT64_C(1) << 60);
+    assert_int_equal(config.cache_idle_seconds, 1);
     assert_int_equal(config.batch_tokens, 16);
     assert_string_equal(config.model_path, "");
     assert_string_equal(config.torch_backend, "/other.so");
@@ -226,6 +240,49 @@ static void test_limits_of_the_variables(void **state)
     }
 }
 
+static void test_bytes_with_and_without_a_unit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } cases[] = {{"0", 0},
+                 {"1", 1},
+                 {"0K", 0},
+                 {"7K", 7168},
+                 {"7KiB", 7168},
+                 {"5M", 5242880},
+                 {"5MiB", 5242880},
+                 {"2G", 2147483648},
+                 {"2GiB", 2147483648},
+                 {"0002G", 2147483648},
+                 {"1073741824G", 1152921504606846976},
+                 {"999999999999999999", 999999999999999999}};
+    static const char *const garbage[] = {"K",    "-1",          "1.5G",
+                                          "1 G",  "1g",          "1GB",
+                                          "1Ki",  "1T",          "G1",
+                                          "0x10", "1073741825G", "1152921504606846977",
+                                          "1GG",  "1e9",         "18446744073709551617"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("CITADEL_CACHE_BYTES", cases[i].text, 1);
+        read_with(NULL);
+        assert_int_equal(config.cache_bytes, cases[i].bytes);
+        ce_config_free(&config);
+    }
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        setenv("CITADEL_CACHE_BYTES", garbage[i], 1);
+        refuse_with(NULL, CE_E_INVALID_ARGUMENT, "CITADEL_CACHE_BYTES is '");
+    }
+}
+
+static void test_an_idle_time_of_zero_in_the_environment_is_never(void **state)
+{
+    (void)state;
+    setenv("CITADEL_CACHE_IDLE_SECONDS", "0", 1);
+    read_with(NULL);
+    assert_int_equal(config.cache_idle_seconds, 0);
+}
+
 static void test_models_are_under_the_data_home_by_default(void **state)
 {
     (void)state;
@@ -276,6 +333,17 @@ static void test_options_out_of_range_are_refused_by_name(void **state)
                 "compile is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
     options.compile = -2;
     refuse_with(&options, CE_E_INVALID_ARGUMENT, "compile is -2");
+    options = none;
+    options.reserved0 = 1;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "reserved0 must be 0");
+    options = none;
+    options.cache_idle_seconds = 31536001;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_idle_seconds is '31536001'");
+    options = none;
+    options.cache_bytes = (UINT64_C(1) << 60) + 1;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_bytes is '1152921504606846977'");
+    options.cache_bytes = UINT64_MAX;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_bytes is '18446744073709551615'");
 }
 
 static void test_structs_of_other_versions(void **state)
@@ -291,11 +359,11 @@ static void test_structs_of_other_versions(void **state)
     assert_int_equal(config.threads, 5);
     ce_config_free(&config);
     newer.later = 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 72");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 88");
     newer.known.size = 0;
     refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 0");
     newer.known.size = sizeof newer.known - 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 71");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 87");
     newer.known.size = SIZE_MAX;
     refuse_with(&newer.known, CE_E_ABI, "_INIT");
 }
@@ -315,6 +383,8 @@ int main(void)
         WITH_CLEAN_ENVIRONMENT(test_switches_of_the_environment),
         WITH_CLEAN_ENVIRONMENT(test_switches_of_the_options_come_first),
         WITH_CLEAN_ENVIRONMENT(test_limits_of_the_variables),
+        WITH_CLEAN_ENVIRONMENT(test_bytes_with_and_without_a_unit),
+        WITH_CLEAN_ENVIRONMENT(test_an_idle_time_of_zero_in_the_environment_is_never),
         WITH_CLEAN_ENVIRONMENT(test_models_are_under_the_data_home_by_default),
         WITH_CLEAN_ENVIRONMENT(test_options_out_of_range_are_refused_by_name),
         WITH_CLEAN_ENVIRONMENT(test_structs_of_other_versions),

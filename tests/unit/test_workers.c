@@ -70,6 +70,21 @@ static void test_lone_job_gets_all_threads(void **state)
     ce_workers_destroy(workers);
 }
 
+static void test_no_job_gets_all_threads_while_one_is_lent(void **state)
+{
+    (void)state;
+    ce_workers *workers;
+    counted_job job;
+    assert_int_equal(ce_workers_create(3, &workers, NULL), CE_OK);
+    ce_workers_lend(workers);
+    run(workers, &job, 1);
+    assert_int_equal(job.threads, 1);
+    ce_workers_take_back(workers);
+    run(workers, &job, 1);
+    assert_int_equal(job.threads, 3);
+    ce_workers_destroy(workers);
+}
+
 static void *caller(void *workers)
 {
     counted_job jobs[7];
@@ -106,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_job_runs_once),
         cmocka_unit_test(test_lone_job_gets_all_threads),
+        cmocka_unit_test(test_no_job_gets_all_threads_while_one_is_lent),
         cmocka_unit_test(test_budget_holds_with_many_callers),
         cmocka_unit_test(test_available_cpus),
     };
