@@ -105,10 +105,8 @@ def test_vectors(cases, name):
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("name, form, precision", FORMS)
 def test_every_form_in_any_batch_and_order(cases, name, form, precision, threads):
-    """One number of threads computes the long texts too."""
     case = cases(name)
-    count = len(case.texts) if threads == 2 else len(SENTENCES)
-    order = np.random.default_rng(threads).permutation(count)
+    order = np.random.default_rng(threads).permutation(len(SENTENCES))
     texts, expected = [case.texts[i] for i in order], case.expected[order]
     with (
         citadel_embed.Engine(threads=threads, compile=form == "compiled") as engine,
@@ -116,8 +114,10 @@ def test_every_form_in_any_batch_and_order(cases, name, form, precision, threads
     ):
         info = model.info()
         assert (info["form"], info["precision"], info["fallbacks"]) == (form, precision, 0)
-        for size in (count, 5, 1):
+        for size in (1, 5, len(texts)):
             check(test_parity.in_batches(model, texts, size), expected, precision)
+        if threads == 2:  # the long ones take longer than all others together
+            check(model.embed(case.texts), case.expected, precision)
 
 
 def test_mixed_precision_takes_bf16_where_the_cpu_has_it(cases):
@@ -302,7 +302,8 @@ def test_published_phi3_is_pinned(cases, published):
     assert [model.ids(text) for text in case.texts] == [case.model.tokenize(text) for text in case.texts]
     texts = case.texts[:6]
     pinned = source.load(case.folder, "x", source.Choices("bf16")).encode(texts)
-    assert np.abs(gate.normalized(model.encode(texts)) - pinned).max() <= 1e-6
+    # sentence-transformers normalises the other ones, in bf16.
+    assert gate._cosines(model.encode(texts), pinned).min() >= 0.99999
 
 
 @pytest.mark.slow

@@ -128,7 +128,6 @@ class Writer:
 
     def __init__(self, model: source.Source, layout: str, sample: Sample, folder: Path) -> None:
         self.model, self.layout, self.sample, self.folder = model, layout, sample, folder
-        self.base = model.precision  # as it is now: forms of less than that change the model
         self.forms: list[Form] = []
         self.files: dict = {}
 
@@ -147,7 +146,7 @@ class Writer:
         sample = self.sample
         vectors = packed.run(recovery, self.layout, sample.ids, gate.BATCH_SIZES[0])
         vectors = gate.normalized(vectors) if self.model.normalize else vectors
-        gate.agree(self.layout, vectors, sample.vectors, self.base)
+        gate.agree(self.layout, vectors, sample.vectors, self.model.precision)
         sample.vectors = vectors
 
     def torchscript(self, graph, traced, precision: str) -> None:
@@ -160,7 +159,7 @@ class Writer:
             with precisions.wide(graph):
                 recovery = packed.trace(graph, self.sample.ids)
             files |= torchscript.write_graph(recovery, self.folder / names["recovery"])
-            if precision == self.base:
+            if precision == self.model.precision:
                 self._take_as_reference(torchscript.read(self.folder / names["recovery"], paths["weights"]))
         read_back = torchscript.read(paths["graph"], paths["weights"])
         self._keep("torchscript", precision, names, files, read_back)
@@ -191,7 +190,7 @@ class Writer:
 
 def _write_forms(writer: Writer, graph, traced, arguments, progress) -> None:
     """The base form first, which must succeed; the others are left out with a word if they do not."""
-    base = writer.base
+    base = writer.model.precision
     writer.torchscript(graph, traced, base)
     progress.phase(f"torchscript {base}: {writer.forms[-1].agreement}")
     for precision in [base, *arguments.precision]:
