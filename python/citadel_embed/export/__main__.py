@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from . import ExportError, reason
 
+# Pooling.POOLING_MODES of sentence-transformers, which takes seconds to import.
+POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+
 
 class Progress:
     """One line for each phase, on standard error; warnings also when quiet."""
@@ -46,7 +49,14 @@ class Progress:
         return time.monotonic() - self.start
 
 
-def _arguments() -> argparse.Namespace:
+def _tokens(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is below 1")
+    return value
+
+
+def parse(command_line: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m citadel_embed.export",
         description="Make a model pack for the C library from a sentence-transformers or transformers "
@@ -58,6 +68,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("source", help="folder of the model, or a hub id where there is a network")
     parser.add_argument("dest", type=Path, help="directory of the pack, to be made")
     parser.add_argument("--name", help="name in the manifest (default: that of DEST)")
+    parser.add_argument(
+        "--plain-text",
+        action="store_true",
+        help="texts go in as they are, though the model has a chat template",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=POOLING_MODES,
+        help="of a folder without modules.json (default: what sentence-transformers takes)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=_tokens, metavar="N", help="a limit below the model's own, or where it has none"
+    )
     parser.add_argument(
         "--dtype",
         choices=("auto", "fp32", "bf16", "fp16"),
@@ -84,7 +107,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing pack")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    return parser.parse_args()
+    return parser.parse_args(command_line)
 
 
 def _silence_libraries() -> None:
@@ -104,7 +127,7 @@ def _unexpected(error: Exception) -> str:
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = parse()
     forms = (1 + len(arguments.precision)) * (2 if arguments.compile else 1) - (
         arguments.compile and "fp16" in arguments.precision
     )

@@ -18,6 +18,7 @@ import torch._inductor
 
 from . import ExportError, attention, packed, reason
 from .pack import write_file
+from .scratch import Scratch
 
 # Up to here the weights go into the shared object, in the layout that its kernels like best, and are copied
 # at load; beyond, it multiplies the mapped ones as they are.
@@ -68,6 +69,7 @@ for argument; do
   esac
   set -- "$@" "$argument"
 done
+export TMPDIR={folder}
 exec {compiler} "$@" -ffile-prefix-map={folder}=. -ffile-prefix-map={torch}=torch
 """
 
@@ -83,12 +85,14 @@ class Compiled:
     files: dict
 
 
-def best_level() -> str:
-    """The highest level that this machine has."""
+def level(asked: str | None) -> str:
+    """The level that was asked for, else the highest; this machine must have it to compare the form."""
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in ("AVX512", "AVX2"):
         raise ExportError(f"a compiled form needs a CPU with AVX2, this one has {capability}")
-    return capability.lower()
+    if asked == "avx512" and capability == "AVX2":
+        raise ExportError("this CPU has no AVX-512, so that a form for it could not be compared")
+    return asked or capability.lower()
 
 
 def _write_wrapper(folder: Path, level: Level) -> Path:
@@ -146,8 +150,7 @@ def _only(names: list[str], ending: str) -> str:
 
 def _compile(graph, sequences: list[list[int]], level: Level, inside: bool) -> tuple[bytes, bytes, list[str]]:
     """Shared object, the list of operators that it calls, and the CPU features that it needs."""
-    with tempfile.TemporaryDirectory(prefix="citadel-") as name:
-        folder = Path(name)
+    with Scratch(Path(tempfile.gettempdir()), "citadel-compile-") as folder:
         wrapper = _write_wrapper(folder, level)
         cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
         with mock.patch.dict(os.environ, cache):

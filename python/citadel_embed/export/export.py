@@ -128,7 +128,6 @@ class Writer:
 
     def __init__(self, model: source.Source, layout: str, sample: Sample, folder: Path) -> None:
         self.model, self.layout, self.sample, self.folder = model, layout, sample, folder
-        self.base = model.precision  # as it is now: forms of less than that change the model
         self.forms: list[Form] = []
         self.files: dict = {}
 
@@ -147,7 +146,7 @@ class Writer:
         sample = self.sample
         vectors = packed.run(recovery, self.layout, sample.ids, gate.BATCH_SIZES[0])
         vectors = gate.normalized(vectors) if self.model.normalize else vectors
-        gate.agree(self.layout, vectors, sample.vectors, self.base)
+        gate.agree(self.layout, vectors, sample.vectors, self.model.precision)
         sample.vectors = vectors
 
     def torchscript(self, graph, traced, precision: str) -> None:
@@ -160,7 +159,7 @@ class Writer:
             with precisions.wide(graph):
                 recovery = packed.trace(graph, self.sample.ids)
             files |= torchscript.write_graph(recovery, self.folder / names["recovery"])
-            if precision == self.base:
+            if precision == self.model.precision:
                 self._take_as_reference(torchscript.read(self.folder / names["recovery"], paths["weights"]))
         read_back = torchscript.read(paths["graph"], paths["weights"])
         self._keep("torchscript", precision, names, files, read_back)
@@ -191,7 +190,7 @@ class Writer:
 
 def _write_forms(writer: Writer, graph, traced, arguments, progress) -> None:
     """The base form first, which must succeed; the others are left out with a word if they do not."""
-    base = writer.base
+    base = writer.model.precision
     writer.torchscript(graph, traced, base)
     progress.phase(f"torchscript {base}: {writer.forms[-1].agreement}")
     for precision in [base, *arguments.precision]:
@@ -208,7 +207,7 @@ def _write_forms(writer: Writer, graph, traced, arguments, progress) -> None:
                 progress,
                 f"compiled {precision}",
                 writer,
-                lambda p=precision: writer.compiled(graph, p, arguments.isa or compiled.best_level()),
+                lambda p=precision: writer.compiled(graph, p, compiled.level(arguments.isa)),
             )
     writer.discard_unlisted()
 
@@ -217,14 +216,18 @@ def _attempt(progress, what: str, writer: Writer, write) -> None:
     try:
         write()
         progress.phase(f"{what}: {writer.forms[-1].agreement}")
-    except ExportError as error:
-        progress.warn(f"goes on without the form {what}: {error}")
+    except OSError:
+        raise
+    except Exception as error:  # whatever torch does not like of a graph
+        why = str(error) if isinstance(error, ExportError) else f"{type(error).__name__}: {reason(error)}"
+        progress.warn(f"goes on without the form {what}: {why}")
 
 
 def export(arguments, progress) -> str:
     """Export as the command line says; returns the line that sums it up."""
     destination = Destination(arguments.dest, arguments.force)
-    model = source.load(arguments.source, arguments.name or destination.path.name, arguments.dtype)
+    choices = source.Choices(arguments.dtype, arguments.plain_text, arguments.pooling, arguments.max_tokens)
+    model = source.load(arguments.source, arguments.name or destination.path.name, choices)
     if model.precision != "fp32" and arguments.precision:
         raise ExportError(f"the weights are {model.precision}: --precision needs them in fp32 (--dtype fp32)")
     progress.phase(f"loaded {type(model.transformer).__name__} from '{arguments.source}'")

@@ -6,8 +6,6 @@ import ctypes
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import crc32c
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 
 from . import ExportError
+from .scratch import Scratch
 
 FORMAT_VERSION = 1
 ALIGNMENT = 64
@@ -135,7 +134,8 @@ class Destination:
     """A directory that appears under its name only when it is complete.
 
     As a context manager it gives a temporary folder beside the destination. Without an exception ``publish``
-    has renamed it; otherwise it is removed. A killed export leaves a folder whose name starts with a dot.
+    has renamed it; otherwise it is removed. A killed export leaves a folder whose name starts with a dot,
+    which the next one to the same destination removes.
     """
 
     def __init__(self, path: Path, force: bool) -> None:
@@ -159,13 +159,14 @@ class Destination:
     def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+            self.scratch = Scratch(self.path.parent, f".{self.path.name}.")
+            self.folder = self.scratch.__enter__()
         except OSError as error:
             raise ExportError(f"cannot write beside '{self.path}': {error.strerror}") from error
         return self.folder
 
     def __exit__(self, _, error, __) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.scratch.__exit__()
         if isinstance(error, OSError):
             raise ExportError(f"cannot write '{self.path}': {error.strerror or error}") from error
 

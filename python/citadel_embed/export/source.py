@@ -38,12 +38,23 @@ BATCH_TOKENS = 4096
 BATCH_TEXTS = 8
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What the folder leaves open, or says otherwise than it is wanted."""
+
+    dtype: str = "fp32"  # one of DTYPES, or "auto"
+    plain_text: bool = False
+    pooling: str | None = None
+    max_tokens: int | None = None
+
+
 @dataclass
 class Source:
     """A loaded model and the facts about it that go into the manifest."""
 
     model: SentenceTransformer
     name: str
+    dtype: torch.dtype  # as the Transformer was loaded: what becomes of it for other forms changes nothing
     max_tokens: int
     too_long: str  # a text that is cut at max_tokens
     vocab_size: int
@@ -54,13 +65,8 @@ class Source:
         return self.model[0].auto_model
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the Transformer's weights."""
-        return self.transformer.dtype
-
-    @property
     def precision(self) -> str:
-        """The name of that."""
+        """The name of ``dtype``."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     @property
@@ -233,6 +239,13 @@ def _check_weights(missing: set[str]) -> None:
         raise ExportError(f"the checkpoint lacks {len(names)} weights, the first is '{names[0]}'")
 
 
+def _pin_to_text(transformer) -> None:
+    """As if modality_config in sentence_bert_config.json named text alone: no chat template."""
+    text = {kind: how for kind, how in transformer.modality_config.items() if kind == "text"}
+    transformer.modality_config = text
+    transformer.input_formatter.supported_modalities = list(text)
+
+
 def _check_transformer(module) -> None:
     if type(module).__name__ != "Transformer":
         raise ExportError(f"the first module is {type(module).__name__}, expected Transformer")
@@ -241,7 +254,9 @@ def _check_transformer(module) -> None:
             f"the Transformer's task is '{module.transformer_task}', expected feature-extraction"
         )
     if "message" in module.modality_config:
-        raise ExportError("texts go through a chat template, which is not supported")
+        raise ExportError(
+            "texts go through a chat template, which is not supported: --plain-text embeds them as they are"
+        )
     method = module.modality_config.get("text", {})
     found = (method.get("method"), method.get("method_output_name"), module.module_output_name)
     if found != ("forward", "last_hidden_state", "token_embeddings"):
@@ -274,6 +289,26 @@ def _check_modules(model: SentenceTransformer) -> None:
             raise ExportError(f"module {type(module).__name__} is not supported")
     if not rest[0].include_prompt:
         raise ExportError("Pooling with include_prompt=False is not supported")
+
+
+def _choose_pooling(model: SentenceTransformer, source: str, mode: str) -> None:
+    """In place of the one that sentence-transformers takes where nobody has chosen."""
+    if not Path(source).is_dir() or (Path(source) / "modules.json").exists():
+        raise ExportError(f"--pooling is for a folder without modules.json, which '{source}' is not")
+    pooling = model[1]
+    model[1] = type(pooling)(pooling.embedding_dimension, mode)
+
+
+def _choose_limit(model: SentenceTransformer, max_tokens: int) -> None:
+    specials = model.tokenizer.num_special_tokens_to_add()
+    if max_tokens <= specials:
+        raise ExportError(
+            f"--max-tokens is {max_tokens}, which leaves no room beside {specials} special tokens"
+        )
+    own = model.max_seq_length
+    if own is not None and max_tokens > own:
+        raise ExportError(f"--max-tokens is {max_tokens}, but the model's own limit is {own}")
+    model.max_seq_length = max_tokens
 
 
 def _check_activations(model: SentenceTransformer, source: str) -> None:
@@ -309,7 +344,8 @@ def _limit(model: SentenceTransformer, tokenizer_json: str) -> tuple[int, str]:
             return used, text
         if count > NO_LIMIT:
             raise ExportError(
-                "the model sets no limit of tokens (max_seq_length in sentence_bert_config.json)"
+                "the model sets no limit of tokens: --max-tokens does, or max_seq_length in "
+                "sentence_bert_config.json"
             )
         if len(text) > 16 * NO_LIMIT:
             raise ExportError("the tokenizer finds no tokens in ordinary texts")
@@ -331,8 +367,8 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
     positions = _positions(transformer)
     if positions is not None and max_tokens > positions:
         raise ExportError(
-            f"max_seq_length is {max_tokens}, but the model has {positions} positions: lower it in "
-            "sentence_bert_config.json"
+            f"max_seq_length is {max_tokens}, but the model has {positions} positions: lower it with "
+            "--max-tokens"
         )
     config = transformer.config
     rope = getattr(config, "rope_parameters", None) or {}
@@ -344,7 +380,7 @@ def _check_limit(transformer: torch.nn.Module, max_tokens: int) -> None:
         if max_tokens > fixed:
             raise ExportError(
                 f"'{kind}' position embeddings change with the longest text of a batch beyond "
-                f"{fixed} tokens: lower max_seq_length in sentence_bert_config.json"
+                f"{fixed} tokens: lower the limit of {max_tokens} with --max-tokens"
             )
 
 
@@ -362,27 +398,33 @@ def _wanted_dtype(source: str, asked: str) -> torch.dtype:
     return own if own in DTYPES.values() else torch.float32
 
 
-def load(source: str, name: str, dtype: str = "fp32") -> Source:
+def load(source: str, name: str, choices: Choices = Choices()) -> Source:
     """Load ``source`` (a folder, or a hub id where there is a network) and check what it is made of.
 
-    The Transformer is loaded in ``dtype``, which is one of DTYPES or "auto". Weights that are not converted
-    are not copied: they stay in the mapped files.
+    Weights that are not converted are not copied: they stay in the mapped files.
     """
     _check_source(source)
-    wanted = _wanted_dtype(source, dtype)
+    wanted = _wanted_dtype(source, choices.dtype)
     with contextlib.redirect_stdout(None):
         model, missing = _load(source, wanted)
+    if choices.plain_text and hasattr(model[0], "modality_config"):
+        _pin_to_text(model[0])
     _check_modules(model)
     _check_dtype(model[0].auto_model, wanted)
     _check_weights(missing)
     _check_activations(model, source)
     _drop_pooler(model[0].auto_model)
+    if choices.pooling:
+        _choose_pooling(model, source, choices.pooling)
     tokenizer_json = _tokenizer_json(model)
+    if choices.max_tokens:
+        _choose_limit(model, choices.max_tokens)
     max_tokens, too_long = _limit(model, tokenizer_json)
     _check_limit(model[0].auto_model, max_tokens)
     return Source(
         model=model,
         name=name,
+        dtype=wanted,
         max_tokens=max_tokens,
         too_long=too_long,
         vocab_size=model[0].auto_model.get_input_embeddings().weight.shape[0],
