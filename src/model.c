@@ -63,8 +63,22 @@ static void unload_graph(citadel_model *model)
     model->backend_model = NULL;
 }
 
+/* On all threads if nobody else computes, else on one: a large model's check would keep others waiting. */
+static int check(citadel_model *model, int alone, ce_error *error)
+{
+    ce_workers *workers = model->engine->workers;
+    if (alone)
+        ce_workers_take_back(workers);
+    int status = ce_golden_check(model, error);
+    if (alone)
+        ce_workers_lend(workers);
+    return status;
+}
+
 static int try_form(citadel_model *model, ce_error *error)
 {
+    ce_workers *workers = model->engine->workers;
+    uint64_t jobs = ce_workers_jobs(workers);
     double since = seconds_now();
     int status = ce_pack_load_weights(model->pack, error);
     lap(&since, &model->times.weights);
@@ -75,9 +89,7 @@ static int try_form(citadel_model *model, ce_error *error)
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
-    ce_workers_take_back(model->engine->workers);
-    status = ce_golden_check(model, error);
-    ce_workers_lend(model->engine->workers);
+    status = check(model, ce_workers_jobs(workers) == jobs, error);
     lap(&since, &model->times.check);
     if (status != CE_OK)
         unload_graph(model);

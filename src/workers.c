@@ -29,6 +29,7 @@ struct ce_workers {
     unsigned count;
     unsigned free; /* threads that no job uses */
     unsigned lent; /* to threads that are not ours */
+    uint64_t jobs; /* that have come so far */
     int ending;
     worker threads[];
 };
@@ -207,6 +208,7 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
     pthread_cond_init(&group.done, NULL);
 
     pthread_mutex_lock(&workers->lock);
+    workers->jobs += count;
     for (size_t i = 0; i < count; i++) {
         ce_job *job = (ce_job *)((char *)jobs + i * stride);
         job->group = &group;
@@ -234,4 +236,12 @@ void ce_workers_take_back(ce_workers *workers)
     pthread_mutex_lock(&workers->lock);
     workers->lent--;
     pthread_mutex_unlock(&workers->lock);
+}
+
+uint64_t ce_workers_jobs(ce_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    uint64_t jobs = workers->jobs;
+    pthread_mutex_unlock(&workers->lock);
+    return jobs;
 }

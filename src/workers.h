@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct ce_workers ce_workers;
 
@@ -35,5 +36,8 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
  * would wait for each other on a CPU too few. */
 void ce_workers_lend(ce_workers *workers);
 void ce_workers_take_back(ce_workers *workers);
+
+/* Jobs that have come so far. */
+uint64_t ce_workers_jobs(ce_workers *workers);
 
 #endif

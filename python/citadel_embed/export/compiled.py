@@ -132,7 +132,8 @@ def _package(graph: torch.nn.Module, sequences: list[list[int]], folder: Path, s
     tokens = torch.export.Dim("tokens", min=2)
     texts_and_one = torch.export.Dim("texts_and_one", min=3)
     shapes = ({0: tokens}, {0: tokens}, {0: texts_and_one})
-    with torch.no_grad(), torch.inference_mode(False):
+    # In this order: leaving inference mode turns gradients on, and then nothing is frozen.
+    with torch.inference_mode(False), torch.no_grad():
         program = torch.export.export(graph, packed.pack(sequences), dynamic_shapes=shapes, strict=False)
         path = torch._inductor.aoti_compile_and_package(
             program, package_path=str(folder / "graph.pt2"), inductor_configs=settings

@@ -34,15 +34,20 @@ class Agreement:
         return f"max |difference| {self.max_abs_error:.1e}, minimum cosine {self.min_cosine:.9f}"
 
 
-def normalized(vectors: np.ndarray) -> np.ndarray:
+def _unit(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
+    return vectors / np.maximum(length, 1e-12)
+
+
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """As the library normalises: float32 again."""
+    return _unit(vectors).astype(np.float32)
 
 
 def _cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Of each pair of rows; two rows of zeros agree."""
     both_zero = ~found.any(axis=1) & ~expected.any(axis=1)
-    return (normalized(found) * normalized(expected)).sum(axis=1) + both_zero
+    return (_unit(found) * _unit(expected)).sum(axis=1) + both_zero
 
 
 def _measure(layout: str, found: np.ndarray, expected: np.ndarray) -> Agreement:
@@ -95,5 +100,5 @@ def compare(
 
 def median_cosine(vectors: np.ndarray) -> float:
     """Of all pairs of different texts: how much the model tells them apart."""
-    unit = normalized(vectors)
+    unit = _unit(vectors)
     return float(np.median((unit @ unit.T)[np.triu_indices(len(unit), 1)]))
