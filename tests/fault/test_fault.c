@@ -215,8 +215,10 @@ static citadel_status unload(scene *s, citadel_error *own)
 
 static citadel_status warm_up(scene *s, citadel_error *own)
 {
+    citadel_warmup_plan plan = CITADEL_WARMUP_PLAN_INIT;
     citadel_warmup_report report = CITADEL_WARMUP_REPORT_INIT;
-    citadel_status status = citadel_model_warmup(s->model, NULL, &report, own);
+    plan.iterations = 1;
+    citadel_status status = citadel_model_warmup(s->model, &plan, &report, own);
     assert_int_equal(status == CITADEL_OK, report.passes > 0);
     return status;
 }
