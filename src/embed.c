@@ -526,7 +526,7 @@ int ce_embed(citadel_model *model, const char *const *texts, const size_t *lengt
     if (status != CE_OK)
         return fail_all(results, count, status);
     r.work.total = ce_clock_now() - since;
-    if (metrics && count > 0)
+    if (metrics && r.work.batches > 0)
         ce_metrics_record(metrics, &r.work);
     if (known.timings)
         write_timings(&r, known.timings);

@@ -50,7 +50,7 @@ static inline uint64_t ce_metrics_get(const ce_counter *counter)
 /* One pass through a model. */
 void ce_metrics_record_batch(ce_metrics *metrics, size_t texts, size_t tokens);
 
-/* A call that was computed to its end. */
+/* A call that computed vectors. */
 void ce_metrics_record(ce_metrics *metrics, const ce_work *work);
 
 /* A call that embeds ended with this status. */
