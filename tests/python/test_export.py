@@ -942,6 +942,16 @@ def test_compiled_form_says_what_cpu_it_needs(compiled, name):
         assert not any(feature.startswith(("avx512", "amx")) for feature in form["isa"])
 
 
+def test_weights_are_packed_into_the_compiled_form(compiled):
+    """Not merely copied: that is what makes it faster than TorchScript."""
+    pack = compiled("mean")
+    forms = [form for form in manifest(pack)["artifacts"] if form["form"] == "compiled"]
+    assert len(forms) == 2
+    for form in forms:
+        assert form["tensors_inside"]
+        assert b"linear_pointwise" in (pack / form["graph"]).read_bytes()
+
+
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiling_leaves_nothing_behind(compiled, name):
     """Neither in the folder for temporary files, nor a path of this machine in the pack."""
