@@ -50,13 +50,15 @@ static void add_chosen(lines *to, const ce_pack *pack)
 
 static void add_limits(lines *to, const ce_pack *pack)
 {
+    int configured = pack->configured && pack->configured->default_prompt;
+    const char *by = configured ? "configuration" : "pack";
     add(to, "pooling: %s: inside the graph, as the source of the pack has it; %s", pack->pooling,
         pack->normalize ? "normalised to length 1" : "not normalised");
     if (pack->default_prompt)
-        add(to, "prompt: '%s' where none is named: the pack's default_prompt",
-            pack->default_prompt);
+        add(to, "prompt: '%s' where none is named: the %s's default_prompt", pack->default_prompt,
+            by);
     else
-        add(to, "prompt: none where none is named: the pack has no default_prompt");
+        add(to, "prompt: none where none is named: the %s has no default_prompt", by);
     add(to, "max length: %u tokens, special tokens included: the pack's max_tokens",
         pack->max_tokens);
 }

@@ -24,7 +24,7 @@ citadel_status ce_error_report(citadel_error *error, int status, const ce_error 
 #if defined(__LP64__)
 enum {
     CE_ERROR_SIZE_1 = 512,
-    CE_ENGINE_OPTIONS_SIZE_1 = 88,
+    CE_ENGINE_OPTIONS_SIZE_1 = 104,
     CE_LOAD_OPTIONS_SIZE_1 = 24,
     CE_EMBED_OPTIONS_SIZE_1 = 56,
     CE_TOKENIZE_OPTIONS_SIZE_1 = 48,

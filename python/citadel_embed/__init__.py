@@ -66,7 +66,10 @@ class _EngineOptions(ctypes.Structure):
         ("mixed_precision", c_int32),
         ("cache_bytes", c_uint64),
         ("cache_idle_seconds", c_uint32),
-        ("reserved0", c_uint32),
+        ("precision", c_int32),
+        ("config_file", c_char_p),
+        ("warmup", c_int32),
+        ("warmup_iterations", c_uint32),
     ]
 
 
@@ -382,6 +385,10 @@ class Engine:
         log_level: int = 0,
         cache_bytes: int = 0,
         cache_idle_seconds: int = 0,
+        precision: str = "auto",
+        config_file: str | os.PathLike | None = None,
+        warmup: bool | None = None,
+        warmup_iterations: int = 0,
     ) -> None:
         self._handle = c_void_p()
         self._dims: dict = {}
@@ -398,6 +405,10 @@ class Engine:
             log_level=log_level,
             cache_bytes=_uint("cache_bytes", cache_bytes, 64),
             cache_idle_seconds=_uint32("cache_idle_seconds", cache_idle_seconds),
+            precision=_choice("precision", precision, PRECISIONS),
+            config_file=_utf8(config_file),
+            warmup=_switch(warmup),
+            warmup_iterations=_uint32("warmup_iterations", warmup_iterations),
         )
         error = _new_error()
         _check(
@@ -710,7 +721,7 @@ def _check_layout() -> None:
     """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
     sizes = {
         _Error: 512,
-        _EngineOptions: 88,
+        _EngineOptions: 104,
         _LoadOptions: 32,
         _Estimate: 64,
         _UnloadReport: 56,

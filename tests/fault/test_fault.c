@@ -42,6 +42,44 @@ static citadel_status create_engine(scene *s, citadel_error *own)
     return status;
 }
 
+/* Every kind of line that a configuration file can have. */
+static citadel_status create_engine_with_file(scene *s, citadel_error *own)
+{
+    static const char text[] = "precision: fp32\ncache_bytes: 1G\n"
+                               "models:\n  number-1:\n    aliases: [small, 'x/small']\n"
+                               "    prompts: {query: 'q ', other: 'o '}\n"
+                               "    default_prompt: other\n  there: {path: packs/there}\n";
+    char path[] = "/tmp/citadel-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    citadel_engine_options options = test_options(2, 2);
+    options.log = say_nothing;
+    options.config_file = path;
+    citadel_status status = citadel_engine_create(&options, &s->engine, own);
+    unlink(path);
+    assert_int_equal(status == CITADEL_OK, s->engine != NULL);
+    return status;
+}
+
+static citadel_status load_configured(scene *s, citadel_error *own)
+{
+    const char *text = "the fox";
+    float out[DIM], expected[DIM];
+    citadel_model *model = NULL;
+    citadel_status status = create_engine_with_file(s, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_load(s->engine, FAKE_PACKS "/number-1", NULL, &model, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_embed(model, &text, NULL, 1, NULL, out, DIM, NULL, own);
+    if (status == CITADEL_OK) {
+        reference(model, "o the fox", 1, expected);
+        assert_vector(out, expected, DIM);
+    }
+    citadel_model_unload(model);
+    return status;
+}
+
 static citadel_status load_model(scene *s, citadel_error *own)
 {
     citadel_status status = citadel_model_load(s->engine, "tiny", NULL, &s->model, own);
@@ -228,6 +266,8 @@ static const step steps[] = {
     {"estimate", 1, 0, estimate},
     {"pin", 1, 0, pin},
     {"unload by name", 1, 0, unload},
+    {"create an engine with a configuration file", 0, 0, create_engine_with_file},
+    {"load by path what is configured", 0, 0, load_configured},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -359,7 +399,8 @@ static void test_threads_that_cannot_be_started(void **state)
 {
     (void)state;
     assert_int_equal(run_with_every_fault(&steps[0], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 2);
-    assert_int_equal(run_with_every_fault(&steps[10], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 3);
+    assert_int_equal(run_with_every_fault(&steps[10], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY),
+                     3);
 }
 
 /* A new pack is renamed into the place of the one that is being loaded. */
