@@ -638,6 +638,70 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
     const citadel_model *model, const char *text, size_t length,
     const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);
 
+/* ---- Configuration and diagnostics -------------------------------------------------------- */
+
+/* These calls write a text of lines, with a NUL behind the last line feed. `*length` gets its bytes
+ * without the NUL, also when they do not fit into `capacity` bytes (CAPACITY). With `buffer` NULL that
+ * is all they do; `length` may be NULL otherwise. */
+
+/* What the engine runs with, a line for each value: `threads = 2   # variable CITADEL_THREADS`. The
+ * origin is an option, a variable, a place in the configuration file, or `default`. Lines of the
+ * models that the file names begin with `models.`.
+ * Errors: INVALID_ARGUMENT, CAPACITY, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_config_text(const citadel_engine *engine,
+                                                                 char *buffer, size_t capacity,
+                                                                 size_t *length,
+                                                                 citadel_error *error);
+
+#define CITADEL_MODELS_CONFIGURED 1u /* flag: only those that the configuration file names */
+
+/* The names of models, a line for each: those of the configuration file, in its order, then the packs
+ * in the directories of the model path. Whether a model can be loaded is not looked at.
+ * Errors: INVALID_ARGUMENT, CAPACITY, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_names(citadel_engine *engine,
+                                                                 uint32_t flags, char *buffer,
+                                                                 size_t capacity, size_t *length,
+                                                                 citadel_error *error);
+
+/* The forms of a model, a line for each, told from its manifest: `taken: ` is what a load would try
+ * first, `next: ` what would be tried if that failed, `skipped: ` has the reason. Opens the backend
+ * and loads nothing.
+ * Errors: those of citadel_model_estimate, and CAPACITY. */
+CITADEL_API CITADEL_NODISCARD citadel_status
+citadel_model_forms(citadel_engine *engine, const char *name, const citadel_load_options *options,
+                    char *buffer, size_t capacity, size_t *length, citadel_error *error);
+
+/* What there is to compute with. */
+typedef struct citadel_diagnostics {
+    size_t size;
+    char backend[64];        /* "libtorch 2.11.0"; "": it cannot be opened */
+    char backend_error[496]; /* why not, or why it cannot tell about devices; "" */
+    char cpu[96];     /* "avx2 fma avx512f avx512_vnni avx512_bf16 amx_bf16", as far as there */
+    char device[96];  /* the first CUDA device in the machine; "": none */
+    uint32_t threads; /* compute threads of the engine */
+    uint32_t cpus;    /* that the process may use */
+    uint32_t mixed_precision; /* 1: the CPU multiplies bf16 */
+    uint32_t compiled;        /* 1: the backend runs compiled forms */
+    uint32_t cuda_available;  /* 1: the backend can use CUDA */
+    uint32_t cuda_devices;    /* in the machine */
+    uint32_t cuda_major;      /* compute capability of the first; 0.0: unknown */
+    uint32_t cuda_minor;
+    uint64_t process_bytes;    /* resident memory of the process; 0: the system does not tell */
+    uint64_t device_allocated; /* memory of the first CUDA device that the backend uses, */
+    uint64_t device_reserved;  /* and that it holds */
+} citadel_diagnostics;
+
+#define CITADEL_DIAGNOSTICS_INIT                                                         \
+    {                                                                                    \
+        sizeof(citadel_diagnostics), {0}, {0}, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+    }
+
+/* Opens the backend, and loads nothing. One that is missing is no error: `backend_error` has it.
+ * Errors: INVALID_ARGUMENT, ABI, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_diagnose(citadel_engine *engine,
+                                                              citadel_diagnostics *diagnostics,
+                                                              citadel_error *error);
+
 #ifdef __cplusplus
 }
 #endif

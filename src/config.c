@@ -168,8 +168,11 @@ static int read_file(ce_config *config, const citadel_engine_options *options, c
 {
     char usual[PATH_MAX];
     const char *path = options->config_file;
-    if (!path)
+    config->file_origin = CE_FROM_OPTION;
+    if (!path) {
         path = environment(options, "CITADEL_CONFIG");
+        config->file_origin = path ? CE_FROM_VARIABLE : CE_FROM_DEFAULT;
+    }
     if (path)
         return *path ? ce_config_file_read(&config->file, path, 1, error) : CE_OK;
     static const char name[] = "/citadel/optimization_config.yaml";

@@ -29,6 +29,7 @@ typedef struct ce_config {
     void *log_user;
     int32_t log_level;
     ce_config_file file;
+    ce_origin file_origin;
     ce_origin origins[CE_SETTINGS];
     int masked[CE_SETTINGS]; /* off because optimization is, whatever was set */
 } ce_config;

@@ -273,7 +273,7 @@ static int read_model(ce_config_file *file, const ce_yaml *node, ce_error *error
     if (status != CE_OK)
         return status;
     ce_config_model *model = &file->models[file->model_count];
-    *model = (ce_config_model){.name = node->key, .line = node->line};
+    *model = (ce_config_model){.name = node->key, .line = node->line, .node = node};
     for (const ce_yaml *member = node->first; member && status == CE_OK; member = member->next)
         status = read_model_member(file, model, member, error);
     if (status == CE_OK)

@@ -10,6 +10,7 @@
 typedef struct ce_config_model {
     const char *name;
     unsigned line;
+    const ce_yaml *node;    /* with all that is said of it */
     char *target;           /* the absolute path that was given; else the name, to be looked for */
     const ce_yaml *aliases; /* list of texts, or NULL */
     const ce_yaml *prompts; /* map of texts, or NULL */

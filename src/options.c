@@ -119,5 +119,6 @@ ASSERT_FIRST_SIZE(citadel_info, CE_INFO_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_estimate, CE_ESTIMATE_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_unload_report, CE_UNLOAD_REPORT_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_metrics, CE_METRICS_SIZE_1);
+ASSERT_FIRST_SIZE(citadel_diagnostics, CE_DIAGNOSTICS_SIZE_1);
 _Static_assert(sizeof(citadel_text_result) == 32, "citadel_text_result is of fixed size for ever");
 _Static_assert(sizeof(citadel_span) == 16, "citadel_span is of fixed size for ever");

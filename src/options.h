@@ -32,7 +32,8 @@ enum {
     CE_INFO_SIZE_1 = 192,
     CE_ESTIMATE_SIZE_1 = 64,
     CE_UNLOAD_REPORT_SIZE_1 = 56,
-    CE_METRICS_SIZE_1 = 136
+    CE_METRICS_SIZE_1 = 136,
+    CE_DIAGNOSTICS_SIZE_1 = 816
 };
 #else
 #error "struct sizes are pinned for LP64 systems only"

@@ -8,5 +8,7 @@ int run_embed(const settings *s);
 int run_tokenize(const settings *s);
 int run_similarity(const settings *s);
 int run_info(const settings *s);
+int run_config(const settings *s);
+int run_doctor(const settings *s);
 
 #endif

@@ -33,18 +33,19 @@ static const char *const formats[] = {"json", "npy", "text", NULL};
 
 #define TEXTS (COMMAND_EMBED | COMMAND_TOKENIZE | COMMAND_SIMILARITY)
 #define VECTORS (COMMAND_EMBED | COMMAND_SIMILARITY)
-#define ALL (TEXTS | COMMAND_INFO)
+#define MODELS (TEXTS | COMMAND_INFO)
+#define ALL (MODELS | COMMAND_CONFIG | COMMAND_DOCTOR)
 #define AT(member) offsetof(settings, member)
 
 /* clang-format off */
 static const option options[] = {
-    {ALL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
+    {MODELS, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
      "name of a model, or the path of a model pack (with a '/' in it)"},
     {VECTORS | COMMAND_INFO, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
      "auto (see --mixed-precision), fp32, bf16, fp16, int8"},
-    {VECTORS | COMMAND_INFO, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
+    {VECTORS | COMMAND_INFO | COMMAND_CONFIG | COMMAND_DOCTOR, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
      "bf16 where the model is exact enough so and the CPU has it"},
-    {VECTORS | COMMAND_INFO, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
+    {VECTORS | COMMAND_INFO | COMMAND_CONFIG | COMMAND_DOCTOR, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
      "take no compiled form of the model"},
     {TEXTS, STRING, "input", "FILE", AT(input), 0, 0, NULL,
      "read texts from FILE; '-', or no --input: standard input"},
@@ -80,6 +81,8 @@ static const option options[] = {
      "only the best N"},
     {COMMAND_INFO, FLAG, "json", NULL, AT(json), 0, 0, NULL,
      "one JSON object instead of lines to read"},
+    {ALL, STRING, "config", "FILE", AT(config), 0, 0, NULL,
+     "configuration file; else CITADEL_CONFIG, else the user's own; '': none"},
     {ALL, NUMBER, "threads", "N", AT(threads), 1, 1024, NULL,
      "compute with N threads; else CITADEL_THREADS, else all CPUs"},
     {ALL, FLAG, "verbose", NULL, AT(verbose), 0, 0, NULL,

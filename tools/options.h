@@ -11,13 +11,20 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Commands are bits, so that an option can name those that know it. */
-enum { COMMAND_EMBED = 1, COMMAND_TOKENIZE = 2, COMMAND_SIMILARITY = 4, COMMAND_INFO = 8 };
+enum {
+    COMMAND_EMBED = 1,
+    COMMAND_TOKENIZE = 2,
+    COMMAND_SIMILARITY = 4,
+    COMMAND_INFO = 8,
+    COMMAND_CONFIG = 16,
+    COMMAND_DOCTOR = 32
+};
 
 /* In the order in which the help names them; CITADEL_PRECISION_* and CITADEL_NORMALIZE_* likewise. */
 enum { FORMAT_JSON, FORMAT_NPY, FORMAT_TEXT };
 
 typedef struct settings {
-    const char *model, *input, *output;
+    const char *model, *input, *output, *config;
     const char *prompt, *prompt_name, *text_prompt, *text_prompt_name;
     uint32_t precision, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;

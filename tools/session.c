@@ -1,6 +1,5 @@
 #include "session.h"
 
-#include "buffer.h"
 #include "report.h"
 
 #include <stdlib.h>
@@ -16,23 +15,31 @@ static bool failed(const citadel_error *error)
     return false;
 }
 
-bool session_open(session *s, const settings *wanted)
+bool session_open_engine(session *s, const settings *wanted)
 {
     citadel_error error = CITADEL_ERROR_INIT;
     citadel_engine_options engine = CITADEL_ENGINE_OPTIONS_INIT;
+    engine.config_file = wanted->config;
     engine.threads = wanted->threads;
     engine.log = report_log;
     engine.log_level = log_level(wanted);
     engine.compile = wanted->no_compile ? CITADEL_SWITCH_OFF : CITADEL_SWITCH_DEFAULT;
     engine.mixed_precision = wanted->mixed_precision ? CITADEL_SWITCH_ON : CITADEL_SWITCH_DEFAULT;
-    citadel_load_options load = CITADEL_LOAD_OPTIONS_INIT;
-    load.precision = (int32_t)wanted->precision;
 
     *s = (session){0};
-    if (citadel_engine_create(&engine, &s->engine, &error) != CITADEL_OK ||
-        citadel_model_load(s->engine, wanted->model, &load, &s->model, &error) != CITADEL_OK)
-        return failed(&error);
-    return true;
+    return citadel_engine_create(&engine, &s->engine, &error) == CITADEL_OK ? true : failed(&error);
+}
+
+bool session_open(session *s, const settings *wanted)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    citadel_load_options load = CITADEL_LOAD_OPTIONS_INIT;
+    load.precision = (int32_t)wanted->precision;
+    if (!session_open_engine(s, wanted))
+        return false;
+    return citadel_model_load(s->engine, wanted->model, &load, &s->model, &error) == CITADEL_OK
+               ? true
+               : failed(&error);
 }
 
 void session_close(session *s)
@@ -40,6 +47,51 @@ void session_close(session *s)
     citadel_model_unload(s->model);
     citadel_engine_destroy(s->engine);
     *s = (session){0};
+}
+
+bool session_config(const session *s, buffer *text)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    size_t length;
+    if (citadel_config_text(s->engine, NULL, 0, &length, &error) != CITADEL_OK)
+        return failed(&error);
+    char *room = buffer_reserve(text, length + 1);
+    if (citadel_config_text(s->engine, room, length + 1, NULL, &error) != CITADEL_OK)
+        return failed(&error);
+    text->used += length;
+    return true;
+}
+
+/* A pack may come to be between the two calls: then the names no longer fit. */
+bool session_names(const session *s, buffer *text)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    size_t length = 0;
+    citadel_status status = citadel_model_names(s->engine, 0, NULL, 0, &length, &error);
+    while (status == CITADEL_OK || status == CITADEL_E_CAPACITY) {
+        char *room = buffer_reserve(text, length + 1);
+        status = citadel_model_names(s->engine, 0, room, length + 1, &length, &error);
+        if (status == CITADEL_OK) {
+            text->used += length;
+            return true;
+        }
+    }
+    return failed(&error);
+}
+
+bool session_forms(const session *s, const char *name, buffer *text, citadel_error *error)
+{
+    size_t length = 0;
+    citadel_status status = citadel_model_forms(s->engine, name, NULL, NULL, 0, &length, error);
+    while (status == CITADEL_OK || status == CITADEL_E_CAPACITY) {
+        char *room = buffer_reserve(text, length + 1);
+        status = citadel_model_forms(s->engine, name, NULL, room, length + 1, &length, error);
+        if (status == CITADEL_OK) {
+            text->used += length;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool is_text_failure(citadel_status status)

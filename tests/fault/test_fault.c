@@ -80,6 +80,20 @@ static citadel_status load_configured(scene *s, citadel_error *own)
     return status;
 }
 
+static citadel_status tell_everything(scene *s, citadel_error *own)
+{
+    char text[8192];
+    citadel_diagnostics found = CITADEL_DIAGNOSTICS_INIT;
+    citadel_status status = create_engine_with_file(s, own);
+    if (status == CITADEL_OK)
+        status = citadel_config_text(s->engine, text, sizeof text, NULL, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_names(s->engine, 0, text, sizeof text, NULL, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_forms(s->engine, "tiny", NULL, text, sizeof text, NULL, own);
+    return status == CITADEL_OK ? citadel_diagnose(s->engine, &found, own) : status;
+}
+
 static citadel_status load_model(scene *s, citadel_error *own)
 {
     citadel_status status = citadel_model_load(s->engine, "tiny", NULL, &s->model, own);
@@ -268,6 +282,7 @@ static const step steps[] = {
     {"unload by name", 1, 0, unload},
     {"create an engine with a configuration file", 0, 0, create_engine_with_file},
     {"load by path what is configured", 0, 0, load_configured},
+    {"tell everything", 0, 0, tell_everything},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -403,6 +418,13 @@ static void test_threads_that_cannot_be_started(void **state)
                      3);
 }
 
+static void test_a_configuration_file_that_cannot_be_read(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with_every_fault(&steps[14], FAULT_OPEN, EACCES, CITADEL_E_IO), 1);
+    assert_int_equal(run_with_every_fault(&steps[14], FAULT_FSTAT, EIO, CITADEL_E_IO), 1);
+}
+
 /* A new pack is renamed into the place of the one that is being loaded. */
 static struct {
     char here[64], next[64], gone[64];
@@ -482,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_weights_of_a_form_that_failed_serve_the_next),
         cmocka_unit_test(test_fall_backs_and_recoveries_are_counted),
         cmocka_unit_test(test_threads_that_cannot_be_started),
+        cmocka_unit_test(test_a_configuration_file_that_cannot_be_read),
         cmocka_unit_test(test_a_pack_replaced_during_its_load_is_not_mixed),
         cmocka_unit_test(test_bad_packs_leave_nothing_behind),
     };
