@@ -439,17 +439,6 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_prompt(const citadel_
                                                                   const char **text,
                                                                   citadel_error *error);
 
-/* Called once for each model, by its name and the path of its pack, both borrowed for the call; it
- * must not call the library. Not 0 ends the listing. */
-typedef int32_t citadel_model_fn(void *user, const char *name, const char *path);
-
-/* Every model that citadel_model_load would find by name: the packs along the model path, in its order
- * and by name in each directory, without those that another one of the same name hides.
- * Errors: INVALID_ARGUMENT, IO, NO_MEMORY, FORKED. */
-CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_list(citadel_engine *engine,
-                                                                citadel_model_fn *each, void *user,
-                                                                citadel_error *error);
-
 /* ---- Warm-up ----------------------------------------------------------------------------- */
 
 /* Not 0: end here. */

@@ -172,7 +172,7 @@ static void check_models(checkup *c)
 {
     buffer names = {0};
     size_t usable = 0;
-    if (!session_names(&c->session, &names))
+    if (!session_names(&c->session, 0, &names))
         c->can_embed = false;
     for (char *name = names.data; name && *name;) {
         char *end = name + strcspn(name, "\n");

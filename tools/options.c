@@ -86,7 +86,7 @@ static const option options[] = {
     {COMMAND_INFO, FLAG, "json", NULL, AT(json), 0, 0, NULL,
      "one JSON object instead of lines to read"},
     {COMMAND_WARMUP, FLAG, "all-models", NULL, AT(all_models), 0, 0, NULL,
-     "every model that is found along the model path"},
+     "every configured model; without any, those along the model path"},
     {COMMAND_WARMUP, NUMBER, "iterations", "N", AT(iterations), 1, 100000, NULL,
      "passes of the first text; else WARMUP_ITERATIONS, else 10"},
     {COMMAND_WARMUP, NUMBER, "time-budget", "MS", AT(time_budget), 1, UINT32_MAX, NULL,

@@ -62,14 +62,14 @@ bool session_config(const session *s, buffer *text)
 }
 
 /* A pack may come to be between the two calls: then the names no longer fit. */
-bool session_names(const session *s, buffer *text)
+bool session_names(const session *s, uint32_t which, buffer *text)
 {
     citadel_error error = CITADEL_ERROR_INIT;
     size_t length = 0;
-    citadel_status status = citadel_model_names(s->engine, 0, NULL, 0, &length, &error);
+    citadel_status status = citadel_model_names(s->engine, which, NULL, 0, &length, &error);
     while (status == CITADEL_OK || status == CITADEL_E_CAPACITY) {
         char *room = buffer_reserve(text, length + 1);
-        status = citadel_model_names(s->engine, 0, room, length + 1, &length, &error);
+        status = citadel_model_names(s->engine, which, room, length + 1, &length, &error);
         if (status == CITADEL_OK) {
             text->used += length;
             return true;

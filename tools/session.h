@@ -21,7 +21,7 @@ void session_close(session *s);
 
 /* Texts of the library, appended. */
 bool session_config(const session *s, buffer *text);
-bool session_names(const session *s, buffer *text);
+bool session_names(const session *s, uint32_t which, buffer *text); /* CITADEL_MODELS_* */
 
 /* Here a failure is not reported, but left in `error`. */
 bool session_forms(const session *s, const char *name, buffer *text, citadel_error *error);

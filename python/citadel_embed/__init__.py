@@ -291,7 +291,6 @@ class _Tokens(ctypes.Structure):
     ]
 
 
-_ModelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p, c_char_p, c_char_p)
 _CancelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
 
 
@@ -338,7 +337,6 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ),
         "citadel_model_pin": (c_int32, (c_void_p, c_char_p, c_void_p, c_uint32, error)),
         "citadel_unload": (c_int32, (c_void_p, c_char_p, ctypes.POINTER(_UnloadReport), error)),
-        "citadel_model_list": (c_int32, (c_void_p, _ModelFunction, c_void_p, error)),
         "citadel_model_warmup": (
             c_int32,
             (c_void_p, ctypes.POINTER(_WarmupPlan), ctypes.POINTER(_WarmupReport), error),
@@ -624,11 +622,7 @@ class Engine:
         self._call("citadel_unload", _utf8(name), ctypes.byref(report))
         return _figures(report)
 
-    def models(self) -> dict[str, str]:
-        """Every model to be found by name, and the path of its pack."""
-        found = {}
-
-        def add(_, name, path):
+    def add(_, name, path):
             found[os.fsdecode(name)] = os.fsdecode(path)
             return 0
 
