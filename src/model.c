@@ -9,6 +9,7 @@
 #include "graph.h"
 #include "options.h"
 #include "precision.h"
+#include "warmup.h"
 
 #include <string.h>
 #include <time.h>
@@ -63,6 +64,20 @@ static void unload_graph(citadel_model *model)
     model->backend_model = NULL;
 }
 
+/* With the workers' CPUs given back, as calls would find them. */
+static int prove(citadel_model *model, double *since, ce_error *error)
+{
+    ce_workers_take_back(model->engine->workers);
+    int status = ce_golden_check(model, error);
+    lap(since, &model->times.check);
+    if (status == CE_OK && model->engine->config.warmup_enabled) {
+        status = ce_warmup_load(model, error);
+        lap(since, &model->times.warmup);
+    }
+    ce_workers_lend(model->engine->workers);
+    return status;
+}
+
 static int try_form(citadel_model *model, ce_error *error)
 {
     double since = seconds_now();
@@ -75,10 +90,7 @@ static int try_form(citadel_model *model, ce_error *error)
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
-    ce_workers_take_back(model->engine->workers);
-    status = ce_golden_check(model, error);
-    ce_workers_lend(model->engine->workers);
-    lap(&since, &model->times.check);
+    status = prove(model, &since, error);
     if (status != CE_OK)
         unload_graph(model);
     return status;
@@ -297,6 +309,7 @@ static int describe(const citadel_model *model, citadel_info *info, ce_error *er
         .min_cosine = pack->chosen->min_cosine,
         .golden_texts = model->golden_texts,
         .fallbacks = (uint32_t)ce_form_count(pack, CE_FORM_FAILED),
+        .warmup_seconds = model->times.warmup,
     };
     ce_result_write(info, &known, sizeof known);
     return CE_OK;
