@@ -98,7 +98,8 @@ def page(report: dict) -> str:
     return f"""# Model loading and optimization: results
 
 {note}Written by `bench/results.py write` from `bench/results/optimization.json`; a test compares.
-{report["cpu"]}, threads: {report["threads"]}, {report["build"]}. One text of {either(tokens)} tokens, {either(calls)} calls.
+{report["cpu"]}, threads: {report["threads"]}, {report["build"]}.
+One text of {either(tokens)} tokens, {either(calls)} calls.
 
 {table(report)}
 

@@ -1,4 +1,4 @@
-"""Every command of docs/troubleshooting.md runs, with a model and a service, and shows what the guide says."""
+"""Every command of docs/troubleshooting.md runs, and shows what the guide says."""
 
 import os
 import re
