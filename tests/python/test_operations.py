@@ -6,9 +6,14 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import citadel_embed
 from test_examples import BUILD, LIBRARY, MODEL, REPO
+
+sys.path.append(str(REPO / "tests" / "service"))
+from service import Service
 
 FORMAT = re.compile(
     r"Model: (?P<model>.+)\n"
@@ -163,6 +168,19 @@ def test_services():
 def test_validation_cuda():
     process = run(sys.executable, VALIDATION / "cuda_memory.py")
     assert process.returncode == 0 and re.fullmatch(r"SKIPPED: .+\n", process.stdout)
+
+
+@needs_model
+@needs_service
+def test_service_gives_the_vectors_of_the_library():
+    texts = ["How do I reset my password?", "", "東京 \0 x"]
+    with Service(str(SERVICE), CITADEL_SERVICE_MODELS=str(MODEL), CITADEL_THREADS="1") as service:
+        status, answer = service.embed(texts=texts)
+    assert status == 200
+    with citadel_embed.Engine(threads=1) as engine, engine.load(MODEL) as model:
+        expected, results = model.embed_results(texts)
+    assert (np.array(answer["embeddings"], dtype=np.float32) == expected).all()
+    assert answer["tokens"] == sum(result.tokens for result in results)
 
 
 # ---- Rollback and results --------------------------------------------------------------------
