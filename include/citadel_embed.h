@@ -538,7 +538,7 @@ typedef struct citadel_metrics {
     uint64_t failed_internal;   /* any other */
     uint64_t texts;             /* computed */
     uint64_t tokens;            /* of these texts, special tokens and prompts included */
-    /* Of every call that was computed to its end: as in citadel_timings. */
+    /* Of every call that computed vectors: as in citadel_timings. */
     citadel_histogram tokenize;
     citadel_histogram queue;
     citadel_histogram compute;

@@ -15,17 +15,11 @@
  * each thread, enough to keep all busy and to find texts of one length for a padded layout. */
 enum { BATCHES_PER_THREAD = 8 };
 
-/* What a call has done so far, and in how many nanoseconds: as in citadel_timings. */
-typedef struct call_work {
-    uint64_t texts, tokens, batches;
-    uint64_t tokenize, queue, compute, output, total;
-} call_work;
-
 typedef struct request {
     citadel_model *model;
     ce_call *call;
     ce_metrics *metrics; /* NULL: nobody is to count this */
-    call_work work;
+    ce_work work;
     const char *const *texts;
     const size_t *lengths;
     size_t count;
@@ -401,12 +395,8 @@ static void account(request *r, const batch_job *jobs, size_t batches, uint64_t 
         first = jobs[b].started < first ? jobs[b].started : first;
         output += (double)jobs[b].output;
         busy += (double)(jobs[b].ended - jobs[b].started);
-        if (r->metrics) {
-            ce_histogram_add(&r->metrics->batch_texts, CE_HISTOGRAM_FIRST_NUMBER,
-                             jobs[b].range->count);
-            ce_histogram_add(&r->metrics->batch_tokens, CE_HISTOGRAM_FIRST_NUMBER,
-                             jobs[b].range->tokens);
-        }
+        if (r->metrics)
+            ce_metrics_record_batch(r->metrics, jobs[b].range->count, jobs[b].range->tokens);
         r->work.texts += jobs[b].range->count;
         r->work.tokens += jobs[b].range->tokens;
     }
@@ -477,18 +467,6 @@ static int embed_all(request *r, ce_error *error)
     return CE_OK;
 }
 
-static void record(const request *r)
-{
-    ce_metrics *metrics = r->metrics;
-    const call_work *work = &r->work;
-    ce_metrics_add(&metrics->texts, work->texts);
-    ce_metrics_add(&metrics->tokens, work->tokens);
-    ce_histogram_add(&metrics->tokenize, CE_HISTOGRAM_FIRST_NS, work->tokenize);
-    ce_histogram_add(&metrics->queue, CE_HISTOGRAM_FIRST_NS, work->queue);
-    ce_histogram_add(&metrics->compute, CE_HISTOGRAM_FIRST_NS, work->compute);
-    ce_histogram_add(&metrics->total, CE_HISTOGRAM_FIRST_NS, work->total);
-}
-
 static void write_timings(const request *r, citadel_timings *out)
 {
     const citadel_timings known = {
@@ -548,8 +526,8 @@ int ce_embed(citadel_model *model, const char *const *texts, const size_t *lengt
     if (status != CE_OK)
         return fail_all(results, count, status);
     r.work.total = ce_clock_now() - since;
-    if (metrics && count > 0)
-        record(&r);
+    if (metrics && r.work.batches > 0)
+        ce_metrics_record(metrics, &r.work);
     if (known.timings)
         write_timings(&r, known.timings);
     if (r.bad.status != CE_OK)

@@ -36,6 +36,22 @@ static ce_outcome outcome_of(int status)
     }
 }
 
+void ce_metrics_record_batch(ce_metrics *metrics, size_t texts, size_t tokens)
+{
+    ce_histogram_add(&metrics->batch_texts, CE_HISTOGRAM_FIRST_NUMBER, texts);
+    ce_histogram_add(&metrics->batch_tokens, CE_HISTOGRAM_FIRST_NUMBER, tokens);
+}
+
+void ce_metrics_record(ce_metrics *metrics, const ce_work *work)
+{
+    ce_metrics_add(&metrics->texts, work->texts);
+    ce_metrics_add(&metrics->tokens, work->tokens);
+    ce_histogram_add(&metrics->tokenize, CE_HISTOGRAM_FIRST_NS, work->tokenize);
+    ce_histogram_add(&metrics->queue, CE_HISTOGRAM_FIRST_NS, work->queue);
+    ce_histogram_add(&metrics->compute, CE_HISTOGRAM_FIRST_NS, work->compute);
+    ce_histogram_add(&metrics->total, CE_HISTOGRAM_FIRST_NS, work->total);
+}
+
 void ce_metrics_count_call(ce_metrics *metrics, int status)
 {
     ce_metrics_add(&metrics->outcomes[outcome_of(status)], 1);

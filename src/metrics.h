@@ -18,6 +18,12 @@ typedef enum ce_outcome {
     CE_OUTCOMES
 } ce_outcome;
 
+/* What a call has done, and in how many nanoseconds: as in citadel_timings. */
+typedef struct ce_work {
+    uint64_t texts, tokens, batches;
+    uint64_t tokenize, queue, compute, output, total;
+} ce_work;
+
 /* None ever falls. Those of the cache change under its lock, so that a snapshot finds them in step. */
 typedef struct ce_metrics {
     ce_counter hits, misses, joins;
@@ -40,6 +46,12 @@ static inline uint64_t ce_metrics_get(const ce_counter *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+/* One pass through a model. */
+void ce_metrics_record_batch(ce_metrics *metrics, size_t texts, size_t tokens);
+
+/* A call that computed vectors. */
+void ce_metrics_record(ce_metrics *metrics, const ce_work *work);
 
 /* A call that embeds ended with this status. */
 void ce_metrics_count_call(ce_metrics *metrics, int status);

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("include", "bench", "examples", "tools", "src", "lib", "shim")
 MAY_INCLUDE = {
     "include": [],
-    "bench": ["include"],
+    "bench": ["include", "src", "lib"],
     "examples": ["include"],
     "tools": ["include", "lib/json", "lib/base"],
     "src": ["include", "lib"],

@@ -88,6 +88,9 @@ static void test_failures_are_counted_by_kind(void **state)
     assert_int_equal(m.failed_busy, 1);
     assert_int_equal(m.failed_backend, 1);
     assert_int_equal(m.failed_internal, 0);
+    /* Of those that failed, the two whose vectors came out not finite were computed. */
+    assert_int_equal(m.total.count, 1 + 2);
+    assert_int_equal(m.texts, 1 + 2);
     citadel_model_unload(model);
     citadel_engine_destroy(engine);
 }

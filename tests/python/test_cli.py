@@ -750,7 +750,7 @@ def test_info_json(model, info):
     assert info["weight_bytes"] > 0 and info["load_seconds"] > 0
     assert 0 <= info["golden_error"] < 1e-5 and info["golden_texts"] > 0
     assert abs(info["golden_cosine"] - 1) < 1e-6 and info["fallbacks"] == 0
-    assert set(info["load_phases"]) == {"tokenizer", "weights", "backend", "check"}
+    assert set(info["load_phases"]) == {"tokenizer", "weights", "backend", "check", "warmup"}
     assert 0 < sum(info["load_phases"].values()) <= info["load_seconds"] * 1.001
     subjects = [line.split(":")[0] for line in info["explain"].splitlines()]
     assert subjects[:5] == ["form", "precision", "pooling", "prompt", "max length"]
@@ -900,6 +900,12 @@ def test_metrics_that_cannot_be_written_fail_the_run(model, tmp_path):
 def warmup(*arguments, path):
     process = run("warmup", "--iterations", 2, *arguments, env={"CITADEL_MODEL_PATH": str(path)})
     return process.returncode, process.stdout.decode().splitlines(), process.stderr.decode()
+
+
+def test_a_load_with_warm_up_says_how_long_it_took(model):
+    switches = {"MODEL_WARMUP_ENABLED": "true", "WARMUP_ITERATIONS": "2"}
+    info = json.loads(run("info", "--json", model, env=switches).stdout)
+    assert 0 < info["load_phases"]["warmup"] < info["load_seconds"]
 
 
 def is_warm(line, name):

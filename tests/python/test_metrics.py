@@ -33,7 +33,7 @@ def model(engine):
 
 
 def parse(text: str) -> dict[str, dict]:
-    """The exposition format, read strictly: {name: {"type", "help", "samples": {(sample, labels): value}}}."""
+    """The exposition format, read strictly. {name: {"type", "help", "samples": {(sample, labels): value}}}"""
     families, current = {}, None
     assert text.endswith("\n")
     for line in text.splitlines():
