@@ -622,13 +622,6 @@ class Engine:
         self._call("citadel_unload", _utf8(name), ctypes.byref(report))
         return _figures(report)
 
-    def add(_, name, path):
-            found[os.fsdecode(name)] = os.fsdecode(path)
-            return 0
-
-        self._call("citadel_model_list", _ModelFunction(add), None)
-        return found
-
     def metrics(self) -> dict:
         """What the engine has counted, and what is in memory now: ``citadel_metrics``.
 

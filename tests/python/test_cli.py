@@ -964,6 +964,8 @@ def test_a_time_budget_ends_a_warm_up(model, tmp_path):
     code, out, _ = warmup("--time-budget", 1, model, path=tmp_path)
     assert code == 0
     assert out[0].endswith("s, all of its time budget")
+
+
 # ---- Configuration -------------------------------------------------------------------------------
 
 SWITCHES = [
