@@ -217,21 +217,22 @@ int ce_room_make(ce_cache *cache, ce_cache_waiter *self, int *room, ce_error *er
     return ce_room_wait(cache, &self->deadline, "room in the cache", error);
 }
 
+/* Nothing goes unless that is enough, here either. */
 int ce_room_settle(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, uint64_t bytes,
                    ce_error *error)
 {
     uint64_t estimate = model->slot.bytes;
     cache->bytes += bytes - estimate;
     model->slot.bytes = bytes;
-    citadel_model *next;
-    while (cache->budget && cache->bytes > cache->budget &&
-           (next = oldest(cache, ce_room_may_evict)))
-        evict(cache, self, next, &cache->metrics->evictions_bytes);
-    if (!cache->budget || cache->bytes <= cache->budget)
+    ledger stays = without(cache, sum_of(cache, ce_room_may_evict));
+    int enough = !cache->budget || stays.bytes <= cache->budget;
+    while (enough && cache->budget && cache->bytes > cache->budget)
+        evict(cache, self, oldest(cache, ce_room_may_evict), &cache->metrics->evictions_bytes);
+    if (enough)
         return CE_OK;
     return ce_fail(error, bytes > cache->budget ? CE_E_NO_MEMORY : CE_E_BUSY,
                    "model '%s' takes %llu bytes, not the estimated %llu, and other models %llu, "
                    "above the cache's budget of %llu: raise cache_bytes (CITADEL_CACHE_BYTES)",
                    self->pack->name, (unsigned long long)bytes, (unsigned long long)estimate,
-                   (unsigned long long)(cache->bytes - bytes), (unsigned long long)cache->budget);
+                   (unsigned long long)(stays.bytes - bytes), (unsigned long long)cache->budget);
 }

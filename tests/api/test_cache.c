@@ -539,6 +539,28 @@ static void test_the_budget_holds_for_what_a_model_really_takes(void **state)
     citadel_engine_destroy(engine);
 }
 
+/* Neither the one that is too large by itself, nor the one for which held models leave no room. */
+static void test_a_model_that_turns_out_too_large_drives_nobody_out(void **state)
+{
+    (void)state;
+    uint64_t heavy = bytes_of("heavy"), number = bytes_of("number-1");
+    citadel_engine *engine = engine_with_budget(1, heavy - ROUNDED);
+    expect_loads(engine, "number-1", 1);
+    assert_fails(CITADEL_E_NO_MEMORY, "not the estimated", embed_named(engine, "heavy", "fox"));
+    expect_loads(engine, "number-1", 0);
+    assert_int_equal(metrics_of(engine).evictions_bytes, 0);
+    citadel_engine_destroy(engine);
+
+    engine = engine_with_budget(1, heavy + number - 2 * ROUNDED);
+    citadel_model *held = load(engine, "number-1");
+    expect_loads(engine, "number-2", 1);
+    assert_fails(CITADEL_E_BUSY, "and other models", embed_named(engine, "heavy", "fox"));
+    expect_loads(engine, "number-2", 0);
+    assert_int_equal(metrics_of(engine).evictions_bytes, 0);
+    citadel_model_unload(held);
+    citadel_engine_destroy(engine);
+}
+
 /* ---- Deadlines ---------------------------------------------------------------------------- */
 
 static citadel_status load_within(citadel_engine *engine, const char *name, uint32_t timeout_ms)
@@ -751,6 +773,7 @@ int main(void)
         cmocka_unit_test(test_busy_at_once_when_held_models_leave_no_bytes),
         cmocka_unit_test(test_a_load_waits_for_the_bytes_of_a_model_in_use),
         cmocka_unit_test(test_the_budget_holds_for_what_a_model_really_takes),
+        cmocka_unit_test(test_a_model_that_turns_out_too_large_drives_nobody_out),
         cmocka_unit_test(test_a_wait_for_room_ends_with_its_deadline),
         cmocka_unit_test(test_a_wait_for_another_threads_load_ends_with_its_deadline),
         cmocka_unit_test(test_what_nobody_uses_is_freed_though_no_call_comes),
