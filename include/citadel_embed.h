@@ -403,13 +403,14 @@ typedef struct citadel_info {
     double golden_cosine; /* smallest cosine with them */
     double min_cosine;    /* smallest cosine that the export measured for this form; 0: not known */
     uint32_t golden_texts;
-    uint32_t fallbacks; /* forms that failed before this one */
+    uint32_t fallbacks;    /* forms that failed before this one */
+    double warmup_seconds; /* a part of load_seconds; 0: MODEL_WARMUP_ENABLED is off */
 } citadel_info;
 
 #define CITADEL_INFO_INIT                                                                          \
     {                                                                                              \
         sizeof(citadel_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                               \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                            \
     }
 
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_info(const citadel_model *model,
@@ -423,7 +424,86 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_prompt(const citadel_
                                                                   const char **text,
                                                                   citadel_error *error);
 
+/* Called once for each model, by its name and the path of its pack, both borrowed for the call; it
+ * must not call the library. Not 0 ends the listing. */
+typedef int32_t citadel_model_fn(void *user, const char *name, const char *path);
+
+/* Every model that citadel_model_load would find by name: the packs along the model path, in its order
+ * and by name in each directory, without those that another one of the same name hides.
+ * Errors: INVALID_ARGUMENT, IO, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_list(citadel_engine *engine,
+                                                                citadel_model_fn *each, void *user,
+                                                                citadel_error *error);
+
+/* ---- Warm-up ----------------------------------------------------------------------------- */
+
+/* Not 0: end here. */
+typedef int32_t citadel_cancel_fn(void *user);
+
+/* What to compute before the first caller comes: texts of every length in batches of every size. The
+ * first length in the first batch size is computed `iterations` times, each of the others twice (once
+ * with 1 iteration), and one text of the first length on each compute thread by itself. */
+typedef struct citadel_warmup_plan {
+    size_t size;
+    /* [length_count] tokens, special tokens included, up to the model's limit; NULL: 26, 8, 128 and
+       512, as far as the model goes, and its limit below that. */
+    const uint32_t *lengths;
+    size_t length_count; /* at most 64 */
+    /* [batch_size_count] texts, 1 to 4096 each; NULL: 1, and 8 where these have no more tokens together
+       than batch_tokens. */
+    const uint32_t *batch_sizes;
+    size_t batch_size_count;   /* at most 64 */
+    uint32_t iterations;       /* at most 100000; 0: WARMUP_ITERATIONS, else 10 */
+    uint32_t time_budget_ms;   /* no pass begins later; 0: no limit */
+    citadel_cancel_fn *cancel; /* asked before every pass, on the calling thread; NULL: never */
+    void *cancel_user;
+} citadel_warmup_plan;
+
+#define CITADEL_WARMUP_PLAN_INIT                                        \
+    {                                                                   \
+        sizeof(citadel_warmup_plan), NULL, 0, NULL, 0, 0, 0, NULL, NULL \
+    }
+
+CITADEL_API void citadel_warmup_plan_init(citadel_warmup_plan *plan, size_t size);
+
+typedef struct citadel_warmup_report {
+    size_t size;
+    double seconds;       /* all of it */
+    double first_seconds; /* the very first pass */
+    double p50_seconds;   /* of the later passes of the same shape; 0: there were none */
+    double p95_seconds;
+    uint64_t passes;     /* that were computed */
+    uint64_t peak_bytes; /* most resident memory of the process so far; 0: unknown */
+    uint32_t cancelled;  /* 1: by `cancel` */
+    uint32_t timed_out;  /* 1: by time_budget_ms */
+} citadel_warmup_report;
+
+#define CITADEL_WARMUP_REPORT_INIT                            \
+    {                                                         \
+        sizeof(citadel_warmup_report), 0, 0, 0, 0, 0, 0, 0, 0 \
+    }
+
+/* Compute as `plan` says (NULL: its defaults), so that later calls find threads, code and memory in
+ * place. With MODEL_WARMUP_ENABLED a load does so too, before anybody gets the model: one text of 26
+ * tokens WARMUP_ITERATIONS times, one of 8 twice; a form that fails there gives way to the next.
+ * `report` may be NULL. Cancelled or out of time is CITADEL_OK.
+ * Errors: INVALID_ARGUMENT, ABI, NO_MEMORY, BACKEND, NOT_FINITE, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_warmup(const citadel_model *model,
+                                                                  const citadel_warmup_plan *plan,
+                                                                  citadel_warmup_report *report,
+                                                                  citadel_error *error);
+
 /* ---- Metrics ----------------------------------------------------------------------------- */
+
+#define CITADEL_HISTOGRAM_BUCKETS 20
+
+/* Observations by size. Bucket i has those up to first * 2^i and above the bucket before; the last one has all that
+   are larger. `first` is 25 microseconds for times and 1 for numbers. Of fixed size for ever. */
+typedef struct citadel_histogram {
+    uint64_t count;
+    double sum;           /* of the observations, times in seconds */
+    uint64_t buckets[20]; /* CITADEL_HISTOGRAM_BUCKETS */
+} citadel_histogram;
 
 typedef struct citadel_metrics {
     size_t size;
@@ -445,23 +525,87 @@ typedef struct citadel_metrics {
     uint64_t bytes; /* of these models: mapped weights, tokenizer, and what the backend tells */
     uint64_t bytes_limit;   /* 0: none */
     uint64_t process_bytes; /* resident memory of the process; 0: the system does not tell */
+    /* Since the engine was created. Of calls that embed, by what they returned; not of calls without
+       texts, nor of what a load or a warm-up computes. */
+    uint64_t requests_ok;
+    uint64_t failed_invalid;    /* INVALID_ARGUMENT, ABI, CAPACITY, NOT_FOUND, UNSUPPORTED */
+    uint64_t failed_text;       /* INVALID_UTF8 */
+    uint64_t failed_not_finite; /* NOT_FINITE */
+    uint64_t failed_model;      /* IO, BAD_MODEL: of a model that was to be loaded */
+    uint64_t failed_memory;     /* NO_MEMORY */
+    uint64_t failed_busy;       /* BUSY */
+    uint64_t failed_backend;    /* BACKEND */
+    uint64_t failed_internal;   /* any other */
+    uint64_t texts;             /* computed */
+    uint64_t tokens;            /* of these texts, special tokens and prompts included */
+    /* Of every call that computed vectors: as in citadel_timings. */
+    citadel_histogram tokenize;
+    citadel_histogram queue;
+    citadel_histogram compute;
+    citadel_histogram total;
+    citadel_histogram batch_texts; /* of every pass through a model */
+    citadel_histogram batch_tokens;
+    double load_seconds; /* of all `loads` together */
+    double warmup_seconds;
+    uint64_t warmups; /* that ended well, those of loads included */
 } citadel_metrics;
 
-#define CITADEL_METRICS_INIT                                                    \
-    {                                                                           \
-        sizeof(citadel_metrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CITADEL_HISTOGRAM_INIT \
+    {                          \
+        0, 0,                  \
+        {                      \
+            0                  \
+        }                      \
     }
 
-/* What the engine has counted, of one moment. Errors: INVALID_ARGUMENT, ABI, FORKED. */
+#define CITADEL_METRICS_INIT                                                                       \
+    {                                                                                              \
+        sizeof(citadel_metrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+            0, 0, 0, 0, 0, CITADEL_HISTOGRAM_INIT, CITADEL_HISTOGRAM_INIT, CITADEL_HISTOGRAM_INIT, \
+            CITADEL_HISTOGRAM_INIT, CITADEL_HISTOGRAM_INIT, CITADEL_HISTOGRAM_INIT, 0, 0, 0        \
+    }
+
+/* What the engine has counted. Numbers of the cache are of one moment; calls that end meanwhile may
+ * be in some of the others already and in some not yet. Errors: INVALID_ARGUMENT, ABI, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_metrics_snapshot(const citadel_engine *engine,
                                                                       citadel_metrics *metrics,
                                                                       citadel_error *error);
+
+/* The same as text for Prometheus (exposition format 0.0.4), and the bytes of each model in memory.
+ *
+ * buffer       [capacity], or NULL, with a capacity of 0, to learn the length. The text ends with NUL.
+ * length       bytes of the text, without the NUL, also when it did not fit. The text may have grown
+ *              by the next call.
+ *
+ * Errors: INVALID_ARGUMENT, CAPACITY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_metrics_text(const citadel_engine *engine,
+                                                                  char *buffer, size_t capacity,
+                                                                  size_t *length,
+                                                                  citadel_error *error);
 
 /* ---- Embed ------------------------------------------------------------------------------- */
 
 #define CITADEL_NORMALIZE_MODEL 0  /* as the model does */
 #define CITADEL_NORMALIZE_ALWAYS 1 /* to length 1, after truncate_dim */
 #define CITADEL_NORMALIZE_NEVER 2  /* as pooled, even if the model would normalise */
+
+/* Where the time of one call went, in seconds. What is missing from the parts to the total is spent
+ * between them; a load by name is in none. */
+typedef struct citadel_timings {
+    size_t size;
+    double tokenize; /* texts to tokens */
+    double queue;    /* waiting for the first thread that was free */
+    double compute;  /* vectors, on the clock and not summed over threads */
+    double output;   /* normalising and writing the rows */
+    double total;
+    uint64_t tokens;  /* computed, special tokens and prompts included */
+    uint64_t batches; /* passes through the model */
+} citadel_timings;
+
+#define CITADEL_TIMINGS_INIT                         \
+    {                                                \
+        sizeof(citadel_timings), 0, 0, 0, 0, 0, 0, 0 \
+    }
 
 typedef struct citadel_embed_options {
     size_t size;
@@ -478,11 +622,14 @@ typedef struct citadel_embed_options {
     uint32_t reserved0;
     const char *prompt_name; /* one of the model's prompts; NULL: its default one, if it has one */
     const char *prompt;      /* text put in front of every text; "": none; not with prompt_name */
+    /* Written by a call that succeeds, or fails because of single texts; NULL: none. Not for two
+       calls at once. */
+    citadel_timings *timings;
 } citadel_embed_options;
 
-#define CITADEL_EMBED_OPTIONS_INIT                                     \
-    {                                                                  \
-        sizeof(citadel_embed_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL \
+#define CITADEL_EMBED_OPTIONS_INIT                                           \
+    {                                                                        \
+        sizeof(citadel_embed_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL \
     }
 
 CITADEL_API void citadel_embed_options_init(citadel_embed_options *options, size_t size);

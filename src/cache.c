@@ -221,6 +221,8 @@ static int load(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, ce
     model->slot.state = status == CE_OK ? CE_CACHE_READY : CE_CACHE_FAILED;
     model->slot.precision = pack->chosen->precision;
     ce_metrics_add(status == CE_OK ? &cache->metrics->loads : &cache->metrics->load_failures, 1);
+    if (status == CE_OK)
+        ce_metrics_add(&cache->metrics->load_ns, (uint64_t)(1e9 * model->times.load));
     if (status != CE_OK) {
         model->slot.status = status;
         model->slot.failure = *error;

@@ -18,7 +18,9 @@ enum {
     CACHE_IDLE_SECONDS_MAX = 31536000, /* a year */
     BATCH_TOKENS_DEFAULT = 1024,
     BATCH_TOKENS_MIN = 16,
-    BATCH_TOKENS_MAX = 1048576
+    BATCH_TOKENS_MAX = 1048576,
+    WARMUP_ITERATIONS_DEFAULT = 10,
+    WARMUP_ITERATIONS_MAX = 1000
 };
 
 /* Above any machine's, and far from where sums wrap. */
@@ -112,6 +114,17 @@ static int read_switches(ce_config *config, const citadel_engine_options *option
                                "MIXED_PRECISION_ENABLED", &config->mixed_precision, error);
     config->compile &= config->optimization;
     config->mixed_precision &= config->optimization;
+    return status;
+}
+
+static int read_warmup(ce_config *config, const citadel_engine_options *options, ce_error *error)
+{
+    config->warmup_iterations = WARMUP_ITERATIONS_DEFAULT;
+    int status = choose_switch(options, "warmup", CITADEL_SWITCH_DEFAULT, "MODEL_WARMUP_ENABLED",
+                               &config->warmup_enabled, error);
+    if (status == CE_OK)
+        status = choose_number(options, "warmup_iterations", 0, "WARMUP_ITERATIONS", 1,
+                               WARMUP_ITERATIONS_MAX, &config->warmup_iterations, error);
     return status;
 }
 
@@ -222,6 +235,8 @@ static int read_all(ce_config *config, const citadel_engine_options *options, ce
                                BATCH_TOKENS_MIN, BATCH_TOKENS_MAX, &config->batch_tokens, error);
     if (status == CE_OK)
         status = read_switches(config, options, error);
+    if (status == CE_OK)
+        status = read_warmup(config, options, error);
     if (status != CE_OK)
         return status;
 

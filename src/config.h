@@ -12,6 +12,8 @@ typedef struct ce_config {
     unsigned cache_idle_seconds; /* never: 0 */
     unsigned batch_tokens;
     int optimization, compile, mixed_precision; /* the last two only where the first is on */
+    int warmup_enabled;
+    unsigned warmup_iterations;
     char *model_path;
     char *torch_backend; /* NULL: beside the library */
     citadel_log_fn *log;

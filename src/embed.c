@@ -1,5 +1,6 @@
 #include "embed.h"
 
+#include "clock.h"
 #include "engine.h"
 #include "model.h"
 #include "options.h"
@@ -17,6 +18,8 @@ enum { BATCHES_PER_THREAD = 8 };
 typedef struct request {
     citadel_model *model;
     ce_call *call;
+    ce_metrics *metrics; /* NULL: nobody is to count this */
+    ce_work work;
     const char *const *texts;
     const size_t *lengths;
     size_t count;
@@ -46,6 +49,7 @@ typedef struct batch_job {
     const ce_batch_range *range;
     ce_batch batch;
     float *vectors;
+    uint64_t started, output, ended; /* ce_clock_now, and how long the rows took in between */
     int status;
     ce_error failure;
 } batch_job;
@@ -92,6 +96,11 @@ static int read_options(request *r, const citadel_embed_options *o, ce_error *er
         .normalize_model = pack->normalize && o->normalize != CITADEL_NORMALIZE_NEVER,
         .normalize_cut = o->normalize == CITADEL_NORMALIZE_ALWAYS,
     };
+    if (o->timings) {
+        status = ce_result_check(o->timings, CE_TIMINGS_SIZE_1, "citadel_timings", error);
+        if (status != CE_OK)
+            return status;
+    }
     r->stride = o->row_stride ? o->row_stride : r->output.dim;
     if (r->stride < r->output.dim)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
@@ -206,6 +215,7 @@ static int fill_window(request *r, size_t *next, size_t *texts, size_t *tokens, 
 {
     const ce_config *config = &r->model->engine->config;
     size_t window = (size_t)config->batch_tokens * config->threads * BATCHES_PER_THREAD;
+    uint64_t since = ce_clock_now();
     *texts = *tokens = 0;
     while (*next < r->count && *tokens < window && goes_on(r)) {
         size_t index = (*next)++;
@@ -225,6 +235,7 @@ static int fill_window(request *r, size_t *next, size_t *texts, size_t *tokens, 
             note_bad(r, index, status, error);
         }
     }
+    r->work.tokenize += ce_clock_now() - since;
     return CE_OK;
 }
 
@@ -265,6 +276,7 @@ static size_t write_rows(batch_job *job)
 {
     const request *r = job->request;
     const float *vector = job->vectors;
+    uint64_t since = ce_clock_now();
     size_t bad = 0;
     for (size_t i = 0; i < job->range->count; i++) {
         window_text *text = text_of(job, i);
@@ -274,6 +286,7 @@ static size_t write_rows(batch_job *job)
         bad += !text->finite;
         vector += r->output.model_dim;
     }
+    job->output += ce_clock_now() - since;
     return bad;
 }
 
@@ -313,9 +326,8 @@ static void recover(batch_job *job, size_t bad, int threads)
         write_rows(job);
 }
 
-static void run_batch(ce_job *base, int threads)
+static void compute_batch(batch_job *job, int threads)
 {
-    batch_job *job = (batch_job *)base;
     const citadel_model *model = job->request->model;
     lay_out(job);
     job->status = model->backend->run(model->backend_model, &job->batch, threads, job->vectors,
@@ -325,6 +337,14 @@ static void run_batch(ce_job *base, int threads)
     size_t bad = write_rows(job);
     if (bad > 0 && model->recovers)
         recover(job, bad, threads);
+}
+
+static void run_batch(ce_job *base, int threads)
+{
+    batch_job *job = (batch_job *)base;
+    job->started = ce_clock_now();
+    compute_batch(job, threads);
+    job->ended = ce_clock_now();
 }
 
 static int reserve_batches(ce_call *call, size_t texts, size_t tokens, size_t batches, size_t dim,
@@ -365,7 +385,29 @@ static void make_jobs(const request *r, const ce_batch_range *ranges, size_t bat
     }
 }
 
-static int compute_window(const request *r, size_t texts, size_t tokens, ce_error *error)
+/* Of a window that was handed over at `submitted`. While batches run side by side the clock's time goes to computing and
+ * to output as the threads' time does. */
+static void account(request *r, const batch_job *jobs, size_t batches, uint64_t submitted)
+{
+    uint64_t now = ce_clock_now(), first = now;
+    double output = 0, busy = 0;
+    for (size_t b = 0; b < batches; b++) {
+        first = jobs[b].started < first ? jobs[b].started : first;
+        output += (double)jobs[b].output;
+        busy += (double)(jobs[b].ended - jobs[b].started);
+        if (r->metrics)
+            ce_metrics_record_batch(r->metrics, jobs[b].range->count, jobs[b].range->tokens);
+        r->work.texts += jobs[b].range->count;
+        r->work.tokens += jobs[b].range->tokens;
+    }
+    uint64_t rows = busy > 0 ? (uint64_t)((double)(now - first) * output / busy) : 0;
+    r->work.batches += batches;
+    r->work.queue += first - submitted;
+    r->work.output += rows;
+    r->work.compute += now - first - rows;
+}
+
+static int compute_window(request *r, size_t texts, size_t tokens, ce_error *error)
 {
     ce_call *call = r->call;
     citadel_engine *engine = r->model->engine;
@@ -383,7 +425,9 @@ static int compute_window(const request *r, size_t texts, size_t tokens, ce_erro
         return status;
     make_jobs(r, ranges, batches);
     batch_job *jobs = call->jobs.data;
+    uint64_t submitted = ce_clock_now();
     ce_workers_run(engine->workers, &jobs->job, batches, sizeof *jobs);
+    account(r, jobs, batches, submitted);
     for (size_t b = 0; b < batches; b++) {
         if (jobs[b].status != CE_OK) {
             *error = jobs[b].failure;
@@ -423,6 +467,21 @@ static int embed_all(request *r, ce_error *error)
     return CE_OK;
 }
 
+static void write_timings(const request *r, citadel_timings *out)
+{
+    const citadel_timings known = {
+        .size = sizeof known,
+        .tokenize = 1e-9 * (double)r->work.tokenize,
+        .queue = 1e-9 * (double)r->work.queue,
+        .compute = 1e-9 * (double)r->work.compute,
+        .output = 1e-9 * (double)r->work.output,
+        .total = 1e-9 * (double)r->work.total,
+        .tokens = r->work.tokens,
+        .batches = r->work.batches,
+    };
+    ce_result_write(out, &known, sizeof known);
+}
+
 static int run(request *r, ce_error *error)
 {
     ce_call_pool *pool = &r->model->engine->calls;
@@ -445,10 +504,12 @@ static int fail_all(citadel_text_result *results, size_t count, int status)
 
 int ce_embed(citadel_model *model, const char *const *texts, const size_t *lengths, size_t count,
              const citadel_embed_options *options, float *out, size_t out_capacity,
-             citadel_text_result *results, ce_error *error)
+             citadel_text_result *results, ce_metrics *metrics, ce_error *error)
 {
     citadel_embed_options known;
+    uint64_t since = ce_clock_now();
     request r = {.model = model,
+                 .metrics = metrics,
                  .texts = texts,
                  .lengths = lengths,
                  .count = count,
@@ -464,6 +525,11 @@ int ce_embed(citadel_model *model, const char *const *texts, const size_t *lengt
         status = run(&r, error);
     if (status != CE_OK)
         return fail_all(results, count, status);
+    r.work.total = ce_clock_now() - since;
+    if (metrics && r.work.batches > 0)
+        ce_metrics_record(metrics, &r.work);
+    if (known.timings)
+        write_timings(&r, known.timings);
     if (r.bad.status != CE_OK)
         *error = r.bad.failure;
     return r.bad.status;
@@ -482,7 +548,10 @@ static int embed_held(citadel_model *model, const char *const *texts, const size
         return fail_all(results, count, status);
     citadel_engine *engine = model->engine;
     ce_cache_hold(model);
-    status = ce_embed(model, texts, lengths, count, options, out, out_capacity, results, error);
+    status = ce_embed(model, texts, lengths, count, options, out, out_capacity, results,
+                      &engine->metrics, error);
+    if (count > 0)
+        ce_metrics_count_call(&engine->metrics, status);
     if (status != CE_OK)
         ce_error_prefix(error, "model '%s'", model->pack->name);
     ce_cache_release(model);
@@ -536,6 +605,8 @@ static int embed_named(citadel_engine *engine, const char *name, const char *con
         ce_cache_release(model);
     } else {
         fail_all(results, count, status);
+        if (count > 0)
+            ce_metrics_count_call(&engine->metrics, status);
     }
     ce_engine_leave(engine);
     return status;

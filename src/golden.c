@@ -113,7 +113,7 @@ int ce_golden_check(citadel_model *model, ce_error *error)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for %zu golden vectors of %u", count,
                        model->pack->dim);
     int status = ce_embed(model, (const char *const *)golden->texts, golden->lengths, count,
-                          &options, vectors, numbers, NULL, error);
+                          &options, vectors, numbers, NULL, NULL, error);
     if (status == CE_OK) {
         status = compare_all(model, count, vectors, error);
     } else {

@@ -23,6 +23,20 @@ uint64_t ce_memory_resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t ce_memory_peak(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    if (!file)
+        return 0;
+    char line[256];
+    unsigned long long kib = 0;
+    while (kib == 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %llu kB", &kib) != 1)
+            kib = 0;
+    fclose(file);
+    return (uint64_t)kib * 1024;
+}
+
 void ce_memory_trim(void)
 {
 #if defined(__GLIBC__)

@@ -9,6 +9,7 @@
 #include "graph.h"
 #include "options.h"
 #include "precision.h"
+#include "warmup.h"
 
 #include <string.h>
 #include <time.h>
@@ -63,13 +64,18 @@ static void unload_graph(citadel_model *model)
     model->backend_model = NULL;
 }
 
-/* On all threads if nobody else computes, else on one: a large model's check would keep others waiting. */
-static int check(citadel_model *model, int alone, ce_error *error)
+/* On all threads if nobody else computes, else on one: a large model's passes would keep others waiting. */
+static int prove(citadel_model *model, int alone, double *since, ce_error *error)
 {
     ce_workers *workers = model->engine->workers;
     if (alone)
         ce_workers_take_back(workers);
     int status = ce_golden_check(model, error);
+    lap(since, &model->times.check);
+    if (status == CE_OK && model->engine->config.warmup_enabled) {
+        status = ce_warmup_load(model, error);
+        lap(since, &model->times.warmup);
+    }
     if (alone)
         ce_workers_lend(workers);
     return status;
@@ -89,8 +95,7 @@ static int try_form(citadel_model *model, ce_error *error)
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
-    status = check(model, ce_workers_jobs(workers) == jobs, error);
-    lap(&since, &model->times.check);
+    status = prove(model, ce_workers_jobs(workers) == jobs, &since, error);
     if (status != CE_OK)
         unload_graph(model);
     return status;
@@ -309,6 +314,7 @@ static int describe(const citadel_model *model, citadel_info *info, ce_error *er
         .min_cosine = pack->chosen->min_cosine,
         .golden_texts = model->golden_texts,
         .fallbacks = (uint32_t)ce_form_count(pack, CE_FORM_FAILED),
+        .warmup_seconds = model->times.warmup,
     };
     ce_result_write(info, &known, sizeof known);
     return CE_OK;

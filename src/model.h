@@ -9,7 +9,7 @@
 
 /* Seconds of a load, all of it and its parts; failed forms included. */
 typedef struct ce_load_times {
-    double load, tokenizer, weights, backend, check;
+    double load, tokenizer, weights, backend, check, warmup;
 } ce_load_times;
 
 /* Everything below `slot` is written before the model is published and then never changes. */

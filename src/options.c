@@ -107,6 +107,11 @@ void citadel_tokenize_options_init(citadel_tokenize_options *options, size_t siz
     init(options, size);
 }
 
+void citadel_warmup_plan_init(citadel_warmup_plan *plan, size_t size)
+{
+    init(plan, size);
+}
+
 #define ASSERT_FIRST_SIZE(type, size_1) \
     _Static_assert(sizeof(type) >= size_1, #type " shrank: older callers would break")
 ASSERT_FIRST_SIZE(citadel_error, CE_ERROR_SIZE_1);
@@ -119,5 +124,9 @@ ASSERT_FIRST_SIZE(citadel_info, CE_INFO_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_estimate, CE_ESTIMATE_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_unload_report, CE_UNLOAD_REPORT_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_metrics, CE_METRICS_SIZE_1);
+ASSERT_FIRST_SIZE(citadel_timings, CE_TIMINGS_SIZE_1);
+ASSERT_FIRST_SIZE(citadel_warmup_plan, CE_WARMUP_PLAN_SIZE_1);
+ASSERT_FIRST_SIZE(citadel_warmup_report, CE_WARMUP_REPORT_SIZE_1);
+_Static_assert(sizeof(citadel_histogram) == 176, "citadel_histogram is of fixed size for ever");
 _Static_assert(sizeof(citadel_text_result) == 32, "citadel_text_result is of fixed size for ever");
 _Static_assert(sizeof(citadel_span) == 16, "citadel_span is of fixed size for ever");

@@ -8,5 +8,6 @@ int run_embed(const settings *s);
 int run_tokenize(const settings *s);
 int run_similarity(const settings *s);
 int run_info(const settings *s);
+int run_warmup(const settings *s);
 
 #endif

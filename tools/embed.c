@@ -1,4 +1,5 @@
 /* citadel-embed embed */
+#include "buffer.h"
 #include "commands.h"
 #include "failures.h"
 #include "reader.h"
@@ -79,6 +80,36 @@ static bool open_all(job *j)
            writer_open(&j->writer, &j->out, s->format, j->embedder.dim);
 }
 
+static bool read_metrics(job *j, buffer *text)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    size_t length = 0;
+    citadel_status status = CITADEL_E_CAPACITY;
+    for (size_t capacity = 1 << 14; status == CITADEL_E_CAPACITY; capacity = 2 * length) {
+        text->used = 0;
+        status = citadel_metrics_text(j->session.engine, buffer_reserve(text, capacity), capacity,
+                                      &length, &error);
+    }
+    text->used = length;
+    if (status != CITADEL_OK)
+        report_error("%s", error.message);
+    return status == CITADEL_OK;
+}
+
+/* Also of a run that failed: its failures are counted there. */
+static bool write_metrics(job *j)
+{
+    buffer text = {0};
+    sink out = {0};
+    sink_close(
+        &j->out); /* a file of results that is not whole must be gone: there is one at a time */
+    bool done = read_metrics(j, &text) && sink_open(&out, j->settings->metrics) &&
+                sink_write(&out, text.data, text.used) && sink_finish(&out);
+    sink_close(&out);
+    buffer_free(&text);
+    return done;
+}
+
 static void close_all(job *j)
 {
     failures_free(&j->failures);
@@ -96,6 +127,8 @@ int run_embed(const settings *s)
     report_progress_end();
     if (done)
         done = failures_report(&j.failures, j.texts);
+    if (s->metrics && j.session.engine)
+        done &= write_metrics(&j);
     close_all(&j);
     return done ? EXIT_OK : EXIT_FAILED;
 }

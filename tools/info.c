@@ -57,8 +57,8 @@ static void json_measures(buffer *b, const citadel_info *info)
 {
     buffer_format(b, "\"load_seconds\":%.6g,\"load_phases\":{\"tokenizer\":%.6g,\"weights\":%.6g,",
                   info->load_seconds, info->tokenizer_seconds, info->weights_seconds);
-    buffer_format(b, "\"backend\":%.6g,\"check\":%.6g},", info->backend_seconds,
-                  info->check_seconds);
+    buffer_format(b, "\"backend\":%.6g,\"check\":%.6g,\"warmup\":%.6g},", info->backend_seconds,
+                  info->check_seconds, info->warmup_seconds);
     buffer_format(b, "\"golden_error\":%.6g,\"golden_cosine\":%.9g,\"golden_texts\":%" PRIu32 ",",
                   info->golden_error, info->golden_cosine, info->golden_texts);
     buffer_format(b, "\"min_cosine\":%.9g,\"fallbacks\":%" PRIu32 ",", info->min_cosine,
@@ -118,9 +118,9 @@ static bool print_prompts(buffer *b, const citadel_model *model, uint32_t count,
 static void print_measures(buffer *b, const citadel_info *info)
 {
     buffer_format(b, "%-15s %.3f\n", "load_seconds:", info->load_seconds);
-    buffer_format(b, "%-15s tokenizer %.3f, weights %.3f, backend %.3f, check %.3f\n",
+    buffer_format(b, "%-15s tokenizer %.3f, weights %.3f, backend %.3f, check %.3f, warmup %.3f\n",
                   "load_phases:", info->tokenizer_seconds, info->weights_seconds,
-                  info->backend_seconds, info->check_seconds);
+                  info->backend_seconds, info->check_seconds, info->warmup_seconds);
     buffer_format(b, "%-15s %.2g\n", "golden_error:", info->golden_error);
     buffer_format(b, "%-15s %.9g\n", "golden_cosine:", info->golden_cosine);
     buffer_format(b, "%-15s %" PRIu32 "\n", "golden_texts:", info->golden_texts);

@@ -48,6 +48,14 @@ static bool check_info(const command *c, settings *s)
     return s->model ? true : options_wrong(c, "no MODEL");
 }
 
+static bool check_warmup(const command *c, settings *s)
+{
+    if (s->all_models && s->text_count > 0)
+        return options_wrong(c, "models were named, and --all-models was given");
+    return s->all_models || s->text_count > 0 ? true
+                                              : options_wrong(c, "no NAME, and no --all-models");
+}
+
 /* ---- Commands ----------------------------------------------------------------------------- */
 
 static const command commands[] = {
@@ -101,6 +109,17 @@ static const command commands[] = {
      "  citadel-embed info all-MiniLM-L6-v2\n"
      "  citadel-embed info --json ./my-pack\n",
      check_info, run_info},
+    {COMMAND_WARMUP, "warmup", "load models and compute with them, to see that they are ready",
+     "Usage: citadel-embed warmup [OPTION...] --all-models\n"
+     "       citadel-embed warmup [OPTION...] NAME...\n"
+     "\n"
+     "Load each model and let it compute texts of some lengths, alone and in batches. A line for each\n"
+     "says how long both took, or why it failed; the others are tried all the same. If all went well\n"
+     "'All models ready for inference' follows, else the exit code is 1.\n",
+     "Examples:\n"
+     "  citadel-embed warmup --all-models\n"
+     "  citadel-embed warmup --time-budget 5000 all-MiniLM-L6-v2 ./my-pack\n",
+     check_warmup, run_warmup},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -156,6 +175,7 @@ static int print_help(void)
         "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
         "  INFERENCE_OPTIMIZATION, TORCH_COMPILE_ENABLED, MIXED_PRECISION_ENABLED\n"
         "                          true or false: which forms of a model may be taken\n"
+        "  MODEL_WARMUP_ENABLED    true: a load lets the model compute WARMUP_ITERATIONS times\n"
         "\n"
         "Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.\n"
         "\n"
@@ -163,7 +183,8 @@ static int print_help(void)
         "  citadel-embed embed --model all-MiniLM-L6-v2 'How do I reset my password?'\n"
         "  citadel-embed embed --model all-MiniLM-L6-v2 --format npy <texts.txt >texts.npy\n"
         "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' --input questions.txt\n"
-        "  citadel-embed info all-MiniLM-L6-v2\n");
+        "  citadel-embed info all-MiniLM-L6-v2\n"
+        "  citadel-embed warmup --all-models\n");
     return end_of_stdout();
 }
 
@@ -213,8 +234,8 @@ int main(int argc, char **argv)
         return print_version();
     const command *c = find_command(name);
     if (!c) {
-        report_error("there is no command '%s': embed, tokenize, similarity, info; try "
-                     "'citadel-embed --help'",
+        report_error("there is no command '%s': embed, tokenize, similarity, info, warmup; "
+                     "try 'citadel-embed --help'",
                      name);
         return EXIT_USAGE;
     }

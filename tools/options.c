@@ -33,18 +33,20 @@ static const char *const formats[] = {"json", "npy", "text", NULL};
 
 #define TEXTS (COMMAND_EMBED | COMMAND_TOKENIZE | COMMAND_SIMILARITY)
 #define VECTORS (COMMAND_EMBED | COMMAND_SIMILARITY)
-#define ALL (TEXTS | COMMAND_INFO)
+#define MODEL (TEXTS | COMMAND_INFO)
+#define COMPUTES (VECTORS | COMMAND_INFO | COMMAND_WARMUP)
+#define ALL (MODEL | COMMAND_WARMUP)
 #define AT(member) offsetof(settings, member)
 
 /* clang-format off */
 static const option options[] = {
-    {ALL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
+    {MODEL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
      "name of a model, or the path of a model pack (with a '/' in it)"},
-    {VECTORS | COMMAND_INFO, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
+    {COMPUTES, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
      "auto (see --mixed-precision), fp32, bf16, fp16, int8"},
-    {VECTORS | COMMAND_INFO, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
+    {COMPUTES, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
      "bf16 where the model is exact enough so and the CPU has it"},
-    {VECTORS | COMMAND_INFO, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
+    {COMPUTES, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
      "take no compiled form of the model"},
     {TEXTS, STRING, "input", "FILE", AT(input), 0, 0, NULL,
      "read texts from FILE; '-', or no --input: standard input"},
@@ -56,6 +58,8 @@ static const option options[] = {
      "json (lines; the default), npy (NumPy array), text (numbers)"},
     {TEXTS, STRING, "output", "FILE", AT(output), 0, 0, NULL,
      "write to FILE, which appears only when all went well"},
+    {COMMAND_EMBED, STRING, "metrics", "FILE", AT(metrics), 0, 0, NULL,
+     "at the end write the library's metrics to FILE, for Prometheus"},
     {TEXTS, STRING, "prompt-name", "NAME", AT(prompt_name), 0, 0, NULL,
      "put the model's prompt NAME in front (see 'info')"},
     {TEXTS, STRING, "prompt", "TEXT", AT(prompt), 0, 0, NULL,
@@ -80,6 +84,12 @@ static const option options[] = {
      "only the best N"},
     {COMMAND_INFO, FLAG, "json", NULL, AT(json), 0, 0, NULL,
      "one JSON object instead of lines to read"},
+    {COMMAND_WARMUP, FLAG, "all-models", NULL, AT(all_models), 0, 0, NULL,
+     "every model that is found along the model path"},
+    {COMMAND_WARMUP, NUMBER, "iterations", "N", AT(iterations), 1, 100000, NULL,
+     "passes of the first text; else WARMUP_ITERATIONS, else 10"},
+    {COMMAND_WARMUP, NUMBER, "time-budget", "MS", AT(time_budget), 1, UINT32_MAX, NULL,
+     "begin no pass of a model after so many milliseconds"},
     {ALL, NUMBER, "threads", "N", AT(threads), 1, 1024, NULL,
      "compute with N threads; else CITADEL_THREADS, else all CPUs"},
     {ALL, FLAG, "verbose", NULL, AT(verbose), 0, 0, NULL,

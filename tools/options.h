@@ -11,18 +11,25 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Commands are bits, so that an option can name those that know it. */
-enum { COMMAND_EMBED = 1, COMMAND_TOKENIZE = 2, COMMAND_SIMILARITY = 4, COMMAND_INFO = 8 };
+enum {
+    COMMAND_EMBED = 1,
+    COMMAND_TOKENIZE = 2,
+    COMMAND_SIMILARITY = 4,
+    COMMAND_INFO = 8,
+    COMMAND_WARMUP = 16
+};
 
 /* In the order in which the help names them; CITADEL_PRECISION_* and CITADEL_NORMALIZE_* likewise. */
 enum { FORMAT_JSON, FORMAT_NPY, FORMAT_TEXT };
 
 typedef struct settings {
-    const char *model, *input, *output;
+    const char *model, *input, *output, *metrics;
     const char *prompt, *prompt_name, *text_prompt, *text_prompt_name;
     uint32_t precision, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;
     uint32_t lines, jsonl, json, no_truncation, truncate_left, no_specials, verbose, quiet, help;
     uint32_t mixed_precision, no_compile;
+    uint32_t all_models, iterations, time_budget;
     char **texts; /* what is not an option */
     size_t text_count;
 } settings;

@@ -16,23 +16,29 @@ static bool failed(const citadel_error *error)
     return false;
 }
 
+bool session_open_engine(citadel_engine **engine, const settings *wanted)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.threads = wanted->threads;
+    options.log = report_log;
+    options.log_level = log_level(wanted);
+    options.compile = wanted->no_compile ? CITADEL_SWITCH_OFF : CITADEL_SWITCH_DEFAULT;
+    options.mixed_precision = wanted->mixed_precision ? CITADEL_SWITCH_ON : CITADEL_SWITCH_DEFAULT;
+    return citadel_engine_create(&options, engine, &error) == CITADEL_OK || failed(&error);
+}
+
 bool session_open(session *s, const settings *wanted)
 {
     citadel_error error = CITADEL_ERROR_INIT;
-    citadel_engine_options engine = CITADEL_ENGINE_OPTIONS_INIT;
-    engine.threads = wanted->threads;
-    engine.log = report_log;
-    engine.log_level = log_level(wanted);
-    engine.compile = wanted->no_compile ? CITADEL_SWITCH_OFF : CITADEL_SWITCH_DEFAULT;
-    engine.mixed_precision = wanted->mixed_precision ? CITADEL_SWITCH_ON : CITADEL_SWITCH_DEFAULT;
     citadel_load_options load = CITADEL_LOAD_OPTIONS_INIT;
     load.precision = (int32_t)wanted->precision;
 
     *s = (session){0};
-    if (citadel_engine_create(&engine, &s->engine, &error) != CITADEL_OK ||
-        citadel_model_load(s->engine, wanted->model, &load, &s->model, &error) != CITADEL_OK)
-        return failed(&error);
-    return true;
+    if (!session_open_engine(&s->engine, wanted))
+        return false;
+    return citadel_model_load(s->engine, wanted->model, &load, &s->model, &error) == CITADEL_OK ||
+           failed(&error);
 }
 
 void session_close(session *s)

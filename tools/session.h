@@ -14,6 +14,7 @@ typedef struct session {
 } session;
 
 /* These return false after an error that has been reported. */
+bool session_open_engine(citadel_engine **engine, const settings *wanted);
 bool session_open(session *s, const settings *wanted);
 void session_close(session *s);
 

@@ -105,6 +105,42 @@ class _UnloadReport(ctypes.Structure):
     ]
 
 
+class _WarmupPlan(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("lengths", ctypes.POINTER(c_uint32)),
+        ("length_count", c_size_t),
+        ("batch_sizes", ctypes.POINTER(c_uint32)),
+        ("batch_size_count", c_size_t),
+        ("iterations", c_uint32),
+        ("time_budget_ms", c_uint32),
+        ("cancel", c_void_p),
+        ("cancel_user", c_void_p),
+    ]
+
+
+class _WarmupReport(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("seconds", c_double),
+        ("first_seconds", c_double),
+        ("p50_seconds", c_double),
+        ("p95_seconds", c_double),
+        ("passes", c_uint64),
+        ("peak_bytes", c_uint64),
+        ("cancelled", c_uint32),
+        ("timed_out", c_uint32),
+    ]
+
+
+class _Histogram(ctypes.Structure):
+    _fields_ = [
+        ("count", c_uint64),
+        ("sum", c_double),
+        ("buckets", c_uint64 * 20),
+    ]
+
+
 class _Metrics(ctypes.Structure):
     _fields_ = [
         ("size", c_size_t),
@@ -124,6 +160,26 @@ class _Metrics(ctypes.Structure):
         ("bytes", c_uint64),
         ("bytes_limit", c_uint64),
         ("process_bytes", c_uint64),
+        ("requests_ok", c_uint64),
+        ("failed_invalid", c_uint64),
+        ("failed_text", c_uint64),
+        ("failed_not_finite", c_uint64),
+        ("failed_model", c_uint64),
+        ("failed_memory", c_uint64),
+        ("failed_busy", c_uint64),
+        ("failed_backend", c_uint64),
+        ("failed_internal", c_uint64),
+        ("texts", c_uint64),
+        ("tokens", c_uint64),
+        ("tokenize", _Histogram),
+        ("queue", _Histogram),
+        ("compute", _Histogram),
+        ("total", _Histogram),
+        ("batch_texts", _Histogram),
+        ("batch_tokens", _Histogram),
+        ("load_seconds", c_double),
+        ("warmup_seconds", c_double),
+        ("warmups", c_uint64),
     ]
 
 
@@ -157,6 +213,20 @@ class _Info(ctypes.Structure):
         ("min_cosine", c_double),
         ("golden_texts", c_uint32),
         ("fallbacks", c_uint32),
+        ("warmup_seconds", c_double),
+    ]
+
+
+class _Timings(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("tokenize", c_double),
+        ("queue", c_double),
+        ("compute", c_double),
+        ("output", c_double),
+        ("total", c_double),
+        ("tokens", c_uint64),
+        ("batches", c_uint64),
     ]
 
 
@@ -172,6 +242,7 @@ class _EmbedOptions(ctypes.Structure):
         ("reserved0", c_uint32),
         ("prompt_name", c_char_p),
         ("prompt", c_char_p),
+        ("timings", ctypes.POINTER(_Timings)),
     ]
 
 
@@ -217,6 +288,10 @@ class _Tokens(ctypes.Structure):
     ]
 
 
+_ModelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p, c_char_p, c_char_p)
+_CancelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
+
+
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     error = ctypes.POINTER(_Error)
     texts = (ctypes.POINTER(c_char_p), ctypes.POINTER(c_size_t), c_size_t)
@@ -238,7 +313,13 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ),
         "citadel_model_pin": (c_int32, (c_void_p, c_char_p, c_void_p, c_uint32, error)),
         "citadel_unload": (c_int32, (c_void_p, c_char_p, ctypes.POINTER(_UnloadReport), error)),
+        "citadel_model_list": (c_int32, (c_void_p, _ModelFunction, c_void_p, error)),
+        "citadel_model_warmup": (
+            c_int32,
+            (c_void_p, ctypes.POINTER(_WarmupPlan), ctypes.POINTER(_WarmupReport), error),
+        ),
         "citadel_metrics_snapshot": (c_int32, (c_void_p, ctypes.POINTER(_Metrics), error)),
+        "citadel_metrics_text": (c_int32, (c_void_p, c_void_p, c_size_t, ctypes.POINTER(c_size_t), error)),
         "citadel_model_dim": (c_size_t, (c_void_p,)),
         "citadel_model_info": (c_int32, (c_void_p, ctypes.POINTER(_Info), error)),
         "citadel_model_prompt": (
@@ -332,8 +413,23 @@ def _load_options(precision: str, require_id: str | None, timeout_ms: int) -> _L
     )
 
 
-def _figures(struct: ctypes.Structure) -> dict[str, int]:
-    return {name: getattr(struct, name) for name, _ in struct._fields_ if name != "size"}
+def _plain(value):
+    return (
+        {"count": value.count, "sum": value.sum, "buckets": list(value.buckets)}
+        if isinstance(value, _Histogram)
+        else value
+    )
+
+
+def _figures(struct: ctypes.Structure) -> dict:
+    return {name: _plain(getattr(struct, name)) for name, _ in struct._fields_ if name != "size"}
+
+
+def _array(name: str, values: Sequence[int] | None):
+    """A C array and its length; None is NULL."""
+    if values is None:
+        return None, 0
+    return (c_uint32 * len(values))(*(_uint32(name, value) for value in values)), len(values)
 
 
 @dataclass(frozen=True)
@@ -465,11 +561,38 @@ class Engine:
         self._call("citadel_unload", _utf8(name), ctypes.byref(report))
         return _figures(report)
 
-    def metrics(self) -> dict[str, int]:
-        """What the engine has counted, and what is in memory now: ``citadel_metrics``."""
+    def models(self) -> dict[str, str]:
+        """Every model to be found by name, and the path of its pack."""
+        found = {}
+
+        def add(_, name, path):
+            found[os.fsdecode(name)] = os.fsdecode(path)
+            return 0
+
+        self._call("citadel_model_list", _ModelFunction(add), None)
+        return found
+
+    def metrics(self) -> dict:
+        """What the engine has counted, and what is in memory now: ``citadel_metrics``.
+
+        A histogram is a dict of ``count``, ``sum`` and ``buckets``.
+        """
         metrics = _Metrics(size=ctypes.sizeof(_Metrics))
         self._call("citadel_metrics_snapshot", ctypes.byref(metrics))
         return _figures(metrics)
+
+    def metrics_text(self) -> str:
+        """The same for Prometheus."""
+        capacity, length = 1 << 14, c_size_t()
+        while True:
+            buffer = ctypes.create_string_buffer(capacity)
+            try:
+                self._call("citadel_metrics_text", buffer, capacity, ctypes.byref(length))
+                return buffer.value.decode()
+            except CitadelError as failure:
+                if failure.status != "CITADEL_E_CAPACITY":
+                    raise
+                capacity = 2 * length.value
 
     def _call(self, function: str, *arguments) -> None:
         error = _new_error()
@@ -503,6 +626,7 @@ def _embed(
     max_tokens: int = 0,
     prompt_name: str | None = None,
     prompt: str | None = None,
+    timings: dict | None = None,
 ):
     """Let ``call`` embed, which is a function of the library but for what says which model."""
     if isinstance(texts, (str, bytes)):
@@ -520,6 +644,9 @@ def _embed(
         prompt_name=_utf8(prompt_name),
         prompt=_utf8(prompt),
     )
+    spent = _Timings(size=ctypes.sizeof(_Timings))
+    if timings is not None:
+        options.timings = ctypes.pointer(spent)
     vectors = np.full((count, truncate_dim or dim), np.nan, dtype=np.float32)
     error = _new_error()
     status = call(
@@ -532,6 +659,8 @@ def _embed(
         results,
         error,
     )
+    if timings is not None:
+        timings.update(_figures(spent))
     return vectors, results, status, error
 
 
@@ -558,7 +687,8 @@ class Model:
         """Vectors of ``texts`` as float32 ``[len(texts), dim]``.
 
         Options: ``precision``, ``normalize`` ("model", "always", "never"), ``truncate_dim``, ``max_tokens``,
-        ``prompt_name``, ``prompt``. Bytes are taken as UTF-8 as they are. Any bad text raises.
+        ``prompt_name``, ``prompt``, ``timings`` (a dict, which gets the fields of ``citadel_timings``). Bytes
+        are taken as UTF-8 as they are. Any bad text raises.
         """
         vectors, _, status, error = _embed(self._embed_call(), self.dim, texts, None, **options)
         _check(status, error)
@@ -575,6 +705,45 @@ class Model:
         if status and all(r.status for r in results):
             _check(status, error)
         return vectors, found
+
+    def warmup(
+        self,
+        *,
+        lengths: Sequence[int] | None = None,
+        batch_sizes: Sequence[int] | None = None,
+        iterations: int = 0,
+        time_budget_ms: int = 0,
+        cancel: Callable[[], bool] | None = None,
+    ) -> dict:
+        """Compute before the first caller comes: ``citadel_warmup_plan`` in, ``citadel_warmup_report`` out.
+
+        ``cancel`` is asked before every pass; what it raises ends the warm-up and is raised here.
+        """
+        raised: list[BaseException] = []
+
+        def ask(_) -> int:
+            try:
+                return bool(cancel and cancel())
+            except BaseException as failure:
+                raised.append(failure)
+                return 1
+
+        callback = _CancelFunction(ask)
+        plan = _WarmupPlan(
+            size=ctypes.sizeof(_WarmupPlan),
+            iterations=_uint32("iterations", iterations),
+            time_budget_ms=_uint32("time_budget_ms", time_budget_ms),
+            cancel=ctypes.cast(callback, c_void_p),
+        )
+        plan.lengths, plan.length_count = _array("lengths", lengths)
+        plan.batch_sizes, plan.batch_size_count = _array("batch_sizes", batch_sizes)
+        report = _WarmupReport(size=ctypes.sizeof(_WarmupReport))
+        error = _new_error()
+        status = _library().citadel_model_warmup(self._handle, plan, report, error)
+        if raised:
+            raise raised[0]
+        _check(status, error)
+        return _figures(report)
 
     @overload
     def tokenize(
@@ -714,9 +883,13 @@ def _check_layout() -> None:
         _LoadOptions: 32,
         _Estimate: 64,
         _UnloadReport: 56,
-        _Metrics: 136,
-        _Info: 192,
-        _EmbedOptions: 56,
+        _WarmupPlan: 64,
+        _WarmupReport: 64,
+        _Histogram: 176,
+        _Metrics: 1304,
+        _Info: 200,
+        _Timings: 64,
+        _EmbedOptions: 64,
         _TextResult: 32,
         _TokenizeOptions: 48,
         _Span: 16,

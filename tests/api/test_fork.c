@@ -36,6 +36,7 @@ static int use_parents(citadel_engine *engine, citadel_model *model)
     citadel_tokens tokens = CITADEL_TOKENS_INIT;
     citadel_info info = CITADEL_INFO_INIT;
     citadel_text_result result = {0};
+    size_t length;
     citadel_model *loaded = model;
     const char *text = "fox", *name, *prompt;
     float out[DIM];
@@ -50,6 +51,8 @@ static int use_parents(citadel_engine *engine, citadel_model *model)
                      &own));
     EXPECT(result.status == CITADEL_E_FORKED);
     EXPECT(is_forked(citadel_tokenize(model, text, 3, NULL, &tokens, &own), &own));
+    EXPECT(is_forked(citadel_model_warmup(model, NULL, NULL, &own), &own));
+    EXPECT(is_forked(citadel_metrics_text(engine, NULL, 0, &length, &own), &own));
     /* What needs no thread works on, and releasing is harmless. */
     EXPECT(citadel_model_dim(model) == DIM);
     EXPECT(citadel_model_info(model, &info, &own) == CITADEL_OK && info.dim == DIM);

@@ -340,11 +340,15 @@ static int compute(const fake_model *model, const fake_graph *graph, const ce_ba
     return CE_OK;
 }
 
+static _Thread_local int last_round;
+
 static void count_run(const ce_batch *batch, int threads)
 {
     fake_probe *probe = &fake_backend_probe;
     pthread_mutex_lock(&probe->lock);
     probe->runs++;
+    probe->callers += last_round != probe->round + 1;
+    last_round = probe->round + 1;
     probe->texts += (int)batch->texts;
     if ((int)batch->tokens > probe->most_tokens)
         probe->most_tokens = (int)batch->tokens;

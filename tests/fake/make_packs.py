@@ -22,6 +22,7 @@ CLS, SEP = 2, 3
 WORDS = ["nan", "inf", "fail", "oom", "wait", "query", ":", "the", "quick", "brown", "fox", "jumps", "over"]
 WORDS += ["lazy", "dog", "##s", "a", "b", "c", "d", "e", "f", "привет", "東", "京", "passage", ".", ","]
 VOCAB = {word: i for i, word in enumerate(SPECIALS + WORDS)}
+THE = VOCAB["the"]
 MOODS = "fake nan-id 5 inf-id 6 fail-id 7 oom-id 8 wait-id 9"
 GOLDEN = ["", "fox", "привет 東 京", "the quick brown fox jumps over the lazy dog .", "a b c d e f " * 4]
 PROMPTS = {"query": "query: ", "passage": "passage ", "nothing": ""}
@@ -237,6 +238,13 @@ def good_packs() -> dict[str, Pack]:
         "bf16-only": Pack("bf16-only", precisions=("bf16",), precision="bf16"),
         # Version 1 readers ignore members they do not know.
         "future": Pack("future", **{"colour": {"of": ["the", 1, None]}, "": ""}),
+        # "the" is in no golden text that a load checks, but in those of a warm-up.
+        **{
+            f"{word}-later": Pack(f"{word}-later", graph=f"fake {word}-id {THE}")
+            for word in ("nan", "fail", "oom")
+        },
+        # What a label of Prometheus must not have in it.
+        "quoted": Pack('a "quoted" \\ name\nof two lines'),
         # Takes more memory than its files tell.
         "heavy": Pack("heavy", graph="fake bytes 1000000"),
         **{f"number-{i}": Pack(f"number {i}", bias=float(i)) for i in range(1, 7)},
@@ -285,6 +293,12 @@ def needs_recovery() -> Pack:
     pack.files["recovery.pt"] = b"fake"
     pack.add("compiled", "bf16", f"fake bf16 nan-id {CLS}", recovery="recovery.pt")
     pack.add("torchscript", "bf16", "fake bf16")
+    return pack
+
+
+def mixed_fails() -> Pack:
+    pack = Pack("mixed fails")
+    pack.add("torchscript", "bf16", "fake fail-load", min_cosine=0.99995)
     return pack
 
 
@@ -384,9 +398,11 @@ def packs_that_fall_back() -> dict[str, Pack]:
         "oom-load": compiled_first("fake oom-load"),
         "fail-run": compiled_first(f"fake fail-id {CLS}"),
         "nan": compiled_first(f"fake nan-id {CLS}"),
+        "nan-later": compiled_first(f"fake nan-id {THE}"),
         "golden": compiled_first("fake tilt 1"),
         "recovery": needs_recovery(),
         "several": several_fail(),
+        "mixed": mixed_fails(),
         "all": all_fail(),
     }
 

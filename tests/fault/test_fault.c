@@ -213,6 +213,31 @@ static citadel_status unload(scene *s, citadel_error *own)
     return status;
 }
 
+static citadel_status warm_up(scene *s, citadel_error *own)
+{
+    citadel_warmup_plan plan = CITADEL_WARMUP_PLAN_INIT;
+    citadel_warmup_report report = CITADEL_WARMUP_REPORT_INIT;
+    plan.iterations = 1;
+    citadel_status status = citadel_model_warmup(s->model, &plan, &report, own);
+    assert_int_equal(status == CITADEL_OK, report.passes > 0);
+    return status;
+}
+
+static int32_t count(void *number, const char *name, const char *path)
+{
+    assert_true(name[0] && path[0]);
+    ++*(int *)number;
+    return 0;
+}
+
+static citadel_status list_models(scene *s, citadel_error *own)
+{
+    int models = 0;
+    citadel_status status = citadel_model_list(s->engine, count, &models, own);
+    assert_int_equal(status == CITADEL_OK, models > 0);
+    return status;
+}
+
 static const step steps[] = {
     {"create an engine", 0, 0, create_engine},
     {"load", 1, 0, load_model},
@@ -228,6 +253,8 @@ static const step steps[] = {
     {"estimate", 1, 0, estimate},
     {"pin", 1, 0, pin},
     {"unload by name", 1, 0, unload},
+    {"warm up", 1, 1, warm_up},
+    {"list", 1, 0, list_models},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -359,7 +386,8 @@ static void test_threads_that_cannot_be_started(void **state)
 {
     (void)state;
     assert_int_equal(run_with_every_fault(&steps[0], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 2);
-    assert_int_equal(run_with_every_fault(&steps[10], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY), 3);
+    assert_int_equal(run_with_every_fault(&steps[10], FAULT_THREAD, EAGAIN, CITADEL_E_NO_MEMORY),
+                     3);
 }
 
 /* A new pack is renamed into the place of the one that is being loaded. */

@@ -11,9 +11,9 @@ import torch
 import citadel_embed
 from citadel_embed.export import pack as packing
 from citadel_embed.export import torchscript
+from conftest import PACK
 
 BUILD = Path(os.environ["CITADEL_EMBED_LIBRARY"]).parent
-PACK = Path(__file__).resolve().parents[2] / "models" / "all-MiniLM-L6-v2"
 DIM = 384
 ZEBRA = 29145  # the id of "zebra"
 
@@ -42,12 +42,13 @@ class Wrong(Graph):
 
 
 def pack_of(graph: torch.nn.Module, folder: Path) -> Path:
-    """The real pack, with another graph. Its golden vectors are zeros."""
-    shutil.copytree(PACK, folder)
+    """The real pack, with another graph as its only form. Its golden vectors are zeros."""
+    shutil.copytree(PACK, folder, ignore=shutil.ignore_patterns("graph.*", "weights.*"))
     manifest = json.loads((folder / "citadel.json").read_text())
     files, artifact = manifest["files"], manifest["artifacts"][0]
-    for name in (artifact["graph"], artifact["weights"]):
-        (folder / name).unlink()
+    manifest["artifacts"] = [artifact]
+    for name in [name for name in files if not (folder / name).exists()]:
+        del files[name]
     scripted = torch.jit.script(graph)
     files |= torchscript.write_weights(scripted, folder / artifact["weights"])
     files |= torchscript.write_graph(scripted, folder / artifact["graph"])

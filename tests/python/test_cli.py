@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -77,7 +78,7 @@ def embedded(model):
 def test_help_names_every_command():
     process = run("--help")
     assert process.returncode == 0 and process.stderr == b""
-    for command in ("embed", "tokenize", "similarity", "info"):
+    for command in ("embed", "tokenize", "similarity", "info", "warmup"):
         assert f"\n  {command} ".encode() in process.stdout
 
 
@@ -749,7 +750,7 @@ def test_info_json(model, info):
     assert info["weight_bytes"] > 0 and info["load_seconds"] > 0
     assert 0 <= info["golden_error"] < 1e-5 and info["golden_texts"] > 0
     assert abs(info["golden_cosine"] - 1) < 1e-6 and info["fallbacks"] == 0
-    assert set(info["load_phases"]) == {"tokenizer", "weights", "backend", "check"}
+    assert set(info["load_phases"]) == {"tokenizer", "weights", "backend", "check", "warmup"}
     assert 0 < sum(info["load_phases"].values()) <= info["load_seconds"] * 1.001
     subjects = [line.split(":")[0] for line in info["explain"].splitlines()]
     assert subjects[:5] == ["form", "precision", "pooling", "prompt", "max length"]
@@ -856,3 +857,97 @@ def test_similarity_bad_text(model, arguments):
     )
     assert process.returncode == 1 and process.stdout == b""
     assert (b"QUERY" if arguments[0] == b"\xff" else b"text 2") in process.stderr
+
+
+# ---- Metrics and warm-up -------------------------------------------------------------------------
+
+
+def test_metrics_are_written_at_the_end(model, tmp_path):
+    file = tmp_path / "metrics.prom"
+    process = run("embed", "--model", model, "--metrics", file, "--", *TEXTS)
+    assert process.returncode == 0, process.stderr
+    written = file.read_text(encoding="utf-8").splitlines()
+    assert f"citadel_texts_total {len(TEXTS)}" in written
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_metrics_of_a_run_that_failed_have_the_failure(model, tmp_path):
+    file, results = tmp_path / "metrics.prom", tmp_path / "results"
+    process = run(
+        "embed",
+        "--model",
+        model,
+        "--metrics",
+        file,
+        "--output",
+        results,
+        "--format",
+        "npy",
+        stdin=b"a\n\xff\n",
+    )
+    assert process.returncode == 1
+    assert 'citadel_request_failure_total{err="text"} 1' in file.read_text(encoding="utf-8").splitlines()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_metrics_that_cannot_be_written_fail_the_run(model, tmp_path):
+    process = run("embed", "--model", model, "--metrics", tmp_path / "nowhere" / "metrics", "a")
+    assert process.returncode == 1
+    assert b"cannot write" in process.stderr
+    assert len(records(process)) == 1
+
+
+def warmup(*arguments, path):
+    process = run("warmup", "--iterations", 2, *arguments, env={"CITADEL_MODEL_PATH": str(path)})
+    return process.returncode, process.stdout.decode().splitlines(), process.stderr.decode()
+
+
+def test_a_load_with_warm_up_says_how_long_it_took(model):
+    switches = {"MODEL_WARMUP_ENABLED": "true", "WARMUP_ITERATIONS": "2"}
+    info = json.loads(run("info", "--json", model, env=switches).stdout)
+    assert 0 < info["load_phases"]["warmup"] < info["load_seconds"]
+
+
+def is_warm(line, name):
+    return re.fullmatch(rf"✓ {re.escape(name)}: Warmed up in \d+\.\ds", line)
+
+
+def test_all_models_are_warmed_up(model, tmp_path):
+    (tmp_path / "b").symlink_to(model)
+    (tmp_path / "a").symlink_to(model)
+    (tmp_path / "no-pack").mkdir()
+    code, out, _ = warmup("--all-models", path=tmp_path)
+    assert code == 0
+    assert is_warm(out[0], "a") and is_warm(out[1], "b")
+    assert out[2:] == ["All models ready for inference"]
+
+
+def test_a_model_that_fails_does_not_keep_others_from_being_warmed_up(model, tmp_path):
+    (tmp_path / "good").symlink_to(model)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "citadel.json").write_text("{")
+    code, out, err = warmup("--all-models", path=tmp_path)
+    assert code == 1
+    assert out[0].startswith("✗ bad: ") and "citadel.json: line 1" in out[0]
+    assert is_warm(out[1], "good") and len(out) == 2
+    assert "1 of 2 models not ready" in err
+
+
+def test_named_models_are_warmed_up(model, tmp_path):
+    code, out, _ = warmup(model, "absent", path=tmp_path)
+    assert code == 1
+    assert is_warm(out[0], str(model))
+    assert out[1].startswith("✗ absent: no model 'absent'")
+
+
+def test_warm_up_needs_models(tmp_path):
+    code, out, err = warmup("--all-models", path=tmp_path)
+    assert code == 1 and out == [] and "no models along the model path" in err
+    assert warmup(path=tmp_path)[0] == 2
+    assert warmup("--all-models", "a", path=tmp_path)[0] == 2
+
+
+def test_a_time_budget_ends_a_warm_up(model, tmp_path):
+    code, out, _ = warmup("--time-budget", 1, model, path=tmp_path)
+    assert code == 0
+    assert out[0].endswith("s, all of its time budget")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -30,7 +31,9 @@ import model_zoo as zoo
 import test_parity
 from citadel_embed.export import ExportError, attention, gate, pack, packed, source, torchscript
 from citadel_embed.export import __main__ as command
+from citadel_embed.export import compiled as aoti
 from citadel_embed.export.export import export
+from citadel_embed.export.scratch import Scratch
 from model_zoo import HIDDEN, MAX_TOKENS, ZOO, bert, change_json, pooling, write, write_transformers
 
 TEXTS = test_parity.texts()[::4]
@@ -853,6 +856,187 @@ def test_killed_export_leaves_nothing_under_its_name(sources, tmp_path, moment):
             with pytest.raises(citadel_embed.CitadelError):
                 engine.load(tmp_path / left[0])
     exported(sources["mean"], dest)
+    assert os.listdir(tmp_path) == ["pack"]
+
+
+def test_what_nobody_makes_any_more_is_removed(tmp_path):
+    """By the lock, which the death of a process gives back; nothing else with a dot is touched."""
+    code = "import os, sys; from pathlib import Path; from citadel_embed.export.scratch import Scratch; "
+    code += "(Scratch(Path(sys.argv[1]), '.pack.').__enter__() / 'x').touch(); os.kill(os.getpid(), 9)"
+    assert child("-c", code, tmp_path).returncode == -signal.SIGKILL
+    (dead,) = os.listdir(tmp_path)
+    kept = {".pack.old", ".pack.1.unfinished.old", ".other.1.unfinished"}
+    for name in kept:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".pack.link.unfinished").symlink_to(tmp_path / ".pack.old")
+    kept.add(".pack.link.unfinished")
+    with Scratch(tmp_path, ".pack.") as one:
+        assert set(os.listdir(tmp_path)) == {*kept, one.name}
+        with Scratch(tmp_path, ".pack.") as other:
+            assert set(os.listdir(tmp_path)) == {*kept, one.name, other.name}
+    assert set(os.listdir(tmp_path)) == kept and dead not in kept
+
+
+# ---- Compiled forms ------------------------------------------------------------------------------
+
+# Each takes a quarter of a minute.
+COMPILED = ["mean", "Qwen3"]
+SLOWLY_COMPILED = [
+    "DistilBERT",
+    "ModernBERT",
+    "XLM-R, Unigram",
+    "RoBERTa",
+    "Phi-3",
+    "Gemma 3",
+    "Dense residual",
+]
+BOTH = ("--compile", "--precision", "bf16")
+
+
+@pytest.fixture(scope="module")
+def compiled(sources, tmp_path_factory):
+    """Packs with all forms by name, for AVX2, each beside the folder for temporary files that it had."""
+    made: dict[str, Path] = {}
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def pack_of(name: str) -> Path:
+        if name not in made:
+            (folder / name / "tmp").mkdir(parents=True)
+            made[name] = folder / name / "pack"
+            command = ("-m", "citadel_embed.export", sources[name], made[name], *BOTH, "--isa", "avx2")
+            done = child(*command, TMPDIR=str(folder / name / "tmp"))
+            assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+        return made[name]
+
+    return pack_of
+
+
+@pytest.mark.parametrize(
+    "name", [*COMPILED, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOWLY_COMPILED)]
+)
+def test_compiled_forms_give_the_vectors_of_sentence_transformers(compiled, sources, name):
+    reference = SentenceTransformer(str(sources[name]), device="cpu", model_kwargs={"dtype": torch.float32})
+    for precision in ("fp32", "bf16"):
+        with (
+            citadel_embed.Engine(threads=1) as engine,
+            engine.load(compiled(name), precision=precision) as model,
+        ):
+            info = model.info()
+            assert (info["form"], info["precision"], info["fallbacks"]) == ("compiled", precision, 0)
+            texts = [text for text in TEXTS if model.tokenize(text)]
+            expected = reference.encode(texts, batch_size=16, show_progress_bar=False)
+            for size in (1, 7, 64):
+                found = test_parity.in_batches(model, texts, size)
+                if precision == "fp32":
+                    assert difference(found, expected) <= 1e-5
+                else:
+                    assert gate._cosines(found, expected).min() >= gate.NARROW_COSINE
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_form_says_what_cpu_it_needs(compiled, name):
+    forms = [form for form in manifest(compiled(name))["artifacts"] if form["form"] == "compiled"]
+    assert [form["precision"] for form in forms] == ["fp32", "bf16"]
+    for form in forms:
+        assert {"avx2", "fma"} <= set(form["isa"])
+        assert not any(feature.startswith(("avx512", "amx")) for feature in form["isa"])
+
+
+def test_weights_are_packed_into_the_compiled_form(compiled):
+    """Not merely copied: that is what makes it faster than TorchScript."""
+    pack = compiled("mean")
+    forms = [form for form in manifest(pack)["artifacts"] if form["form"] == "compiled"]
+    assert len(forms) == 2
+    for form in forms:
+        assert form["tensors_inside"]
+        assert b"linear_pointwise" in (pack / form["graph"]).read_bytes()
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiling_leaves_nothing_behind(compiled, name):
+    """Neither in the folder for temporary files, nor a path of this machine in the pack."""
+    place = compiled(name).parent
+    assert not [path for path in (place / "tmp").rglob("*") if path.is_file()]
+    own = [str(place), "site-packages", "citadel-compile-", str(Path(torch.__file__).parent)]
+    for name, data in files(place / "pack").items():
+        assert not [path for path in own if path.encode() in data], name
+
+
+@pytest.mark.slow
+def test_compiled_twice_the_bytes_are_the_same(compiled, sources, tmp_path):
+    command = ("-m", "citadel_embed.export", sources["mean"], tmp_path / "pack", *BOTH, "--isa", "avx2")
+    assert child(*command).returncode == 0
+    assert files(tmp_path / "pack") == files(compiled("mean"))
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"),
+    [("/bin/false", "compiled fp32: "), ("no-such-c++", "there is no C++ compiler 'no-such-c++'")],
+)
+def test_without_a_compiler_the_export_goes_on(sources, tmp_path, compiler, said):
+    command = ("-m", "citadel_embed.export", sources["mean"], tmp_path / "pack", "--compile", "--quiet")
+    done = child(*command, CXX=compiler)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("export: WARNING: goes on without the form compiled fp32: ") and said in line
+    assert [form["form"] for form in manifest(tmp_path / "pack")["artifacts"]] == ["torchscript"]
+    assert sorted(manifest(tmp_path / "pack")["files"]) == sorted(
+        set(os.listdir(tmp_path / "pack")) - {"citadel.json", "citadel.sha256"}
+    )
+    with citadel_embed.Engine(threads=1) as engine, engine.load(tmp_path / "pack") as model:
+        assert model.info()["form"] == "torchscript"
+
+
+def test_level_that_this_cpu_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert aoti.level(None) == aoti.level("avx2") == "avx2"
+    with pytest.raises(ExportError, match="this CPU has no AVX-512"):
+        aoti.level("avx512")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    with pytest.raises(ExportError, match="needs a CPU with AVX2, this one has DEFAULT"):
+        aoti.level(None)
+
+
+def test_padded_graph_is_not_compiled(sources, tmp_path):
+    told = exported(sources["MPNet"], tmp_path / "pack", "--compile").told
+    assert "WARNING: goes on without the form compiled fp32: a graph of layout padded is not compiled" in told
+    assert len(manifest(tmp_path / "pack")["artifacts"]) == 1
+
+
+# What is there when the process is killed, in the unfinished pack or beside the compiler's files.
+MOMENTS = [
+    "pack/.pack.*/tokenizer.json",
+    "pack/.pack.*/graph.fp32.pt",
+    "tmp/citadel-compile-*/cache/**/*.cpp",
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment(sources, tmp_path, moment):
+    for name in ("pack", "tmp"):
+        (tmp_path / name).mkdir()
+    dest = tmp_path / "pack" / "pack"
+    command = [sys.executable, "-m", "citadel_embed.export", sources["mean"], dest, "--compile", "--quiet"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(list(map(str, command)), env=environment) as process:
+        while process.poll() is None and not list(tmp_path.glob(moment)):
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    (left,) = os.listdir(tmp_path / "pack")
+    assert left.startswith(".pack.")
+    with citadel_embed.Engine(model_path=tmp_path / "pack") as engine:
+        for name, status in (("pack", "CITADEL_E_NOT_FOUND"), (tmp_path / "pack" / left, None)):
+            with pytest.raises(citadel_embed.CitadelError) as caught:
+                engine.load(name)
+            assert status in (None, caught.value.status)
+    exported(sources["mean"], dest)
+    assert os.listdir(tmp_path / "pack") == ["pack"]
+    # The compiler may go on for a while without its parent.
+    with Scratch(tmp_path / "tmp", "citadel-compile-") as scratch:
+        assert [
+            path for path in (tmp_path / "tmp").glob("citadel-compile-*/c++") if path.parent != scratch
+        ] == []
 
 
 # ---- The command ---------------------------------------------------------------------------------

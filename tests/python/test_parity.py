@@ -122,7 +122,10 @@ def reference():
 
 @pytest.fixture(scope="module")
 def model():
+    """As it is by default, which is compiled."""
     with citadel_embed.Engine() as engine, engine.load(PACK) as loaded:
+        info = loaded.info()
+        assert (info["form"], info["precision"], info["fallbacks"]) == ("compiled", "fp32", 0)
         yield loaded
 
 
@@ -174,6 +177,18 @@ def test_alone_or_in_any_batch(model):
         random.Random(seed).shuffle(order)
         mixed = in_batches(model, [items[i] for i in order], [7, 64, 200][seed])
         assert np.abs(mixed - alone[order]).max() <= 2e-6
+
+
+@pytest.mark.parametrize("precision, least", [("fp32", 0.99999), ("bf16", 0.9999)])
+@pytest.mark.parametrize("compile", [True, False])
+def test_parity_of_every_form(expected, compile, precision, least):
+    form = "compiled" if compile else "torchscript"
+    with citadel_embed.Engine(compile=compile) as engine, engine.load(PACK, precision=precision) as model:
+        info = model.info()
+        assert (info["form"], info["precision"], info["fallbacks"]) == (form, precision, 0)
+        cosine, difference = agreement(in_batches(model, texts(), 64), expected)
+    assert cosine >= least
+    assert difference <= 1e-5 or precision == "bf16"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -276,7 +291,7 @@ def test_pack_with_other_weights_fails_its_golden_check(tmp_path):
     manifest["files"][weights.name] = pack.write_safetensors(weights, tensors)
     pack.write_manifest(copy, manifest)
     with (
-        citadel_embed.Engine() as engine,
+        citadel_embed.Engine(compile=False) as engine,
         pytest.raises(citadel_embed.CitadelError, match="golden text 0: the vector differs") as e,
     ):
         engine.load(copy)

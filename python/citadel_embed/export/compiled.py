@@ -121,7 +121,7 @@ def _settings(wrapper: Path, level: Level, inside: bool) -> dict:
         "cpp.cxx": (None, str(wrapper)),
         "cpp.simdlen": level.bits,
         "cpp.dynamic_threads": True,  # else the number of threads of this moment is compiled in
-        "cpp_cache_precompile_headers": False,
+        "aot_inductor.precompile_headers": False,  # half a gigabyte, which outside our folder would stay
         "compile_threads": 1,
         "freezing": inside,
         "aot_inductor.package_constants_in_so": inside,

@@ -48,7 +48,7 @@ class Scratch:
         made = Path(tempfile.mkdtemp(prefix=self.prefix, dir=self.parent))
         self.descriptor = _lock(made)
         # Not before it is locked may anyone take it for abandoned.
-        self.folder = made.rename(f"{made}{ENDING}")
+        self.folder = made.replace(f"{made}{ENDING}")
         return self.folder
 
     def __exit__(self, *_) -> None:
