@@ -100,7 +100,7 @@ static citadel_model *oldest(const ce_cache *cache, int (*belongs)(const citadel
     return found;
 }
 
-/* Off the ledger at once, as whoever evicts frees the memory before taking any. */
+/* Off the ledger at once, as whoever evicts frees the memory before taking any. What is left over: ce_room_keep_spare. */
 static void evict(ce_cache *cache, ce_cache_waiter *self, citadel_model *model,
                   ce_counter *evictions)
 {
@@ -109,7 +109,26 @@ static void evict(ce_cache *cache, ce_cache_waiter *self, citadel_model *model,
     model->slot.evicted = 1;
     model->slot.next = self->removed;
     self->removed = model;
+    self->removed_count++;
+    self->removed_bytes += model->slot.bytes;
     ce_metrics_add(evictions, 1);
+}
+
+void ce_room_keep_spare(ce_cache *cache, ce_cache_waiter *self)
+{
+    self->spare_count = self->removed_count > 1 ? self->removed_count - 1 : 0;
+    self->spare_bytes = self->removed_bytes > self->need ? self->removed_bytes - self->need : 0;
+    cache->count += self->spare_count;
+    cache->bytes += self->spare_bytes;
+}
+
+void ce_room_give_spare(ce_cache *cache, ce_cache_waiter *self)
+{
+    cache->count -= self->spare_count;
+    cache->bytes -= self->spare_bytes;
+    self->spare_count = 0;
+    self->spare_bytes = 0;
+    pthread_cond_broadcast(&cache->changed);
 }
 
 /* Nothing goes unless that is enough. */
