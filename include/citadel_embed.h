@@ -71,8 +71,9 @@
  *             by writing into its files.
  * Process     The library installs no signal handler, sets no locale, writes no environment variable
  *             and changes no OpenMP or torch setting of threads that are not its own. It reads the
- *             environment once, in citadel_engine_create. It never uses the network. The libtorch
- *             backend has one exit handler, which waits for calls that are still running.
+ *             environment and the configuration file once, in citadel_engine_create. It never uses the
+ *             network. The libtorch backend has one exit handler, which waits for calls that are still
+ *             running.
  * Structs     Option and result structs begin with `size`, set by their _INIT macro or _init function.
  *             Zero means default in every option. Fields are only ever appended: an older caller runs
  *             with a newer library; a newer caller's field that an older library does not know must be
@@ -184,10 +185,11 @@ typedef void citadel_log_fn(void *user, int32_t level, const char *message);
 /* Threads, configuration, and the models in memory. One per process is the usual number. */
 typedef struct citadel_engine citadel_engine;
 
-#define CITADEL_ENGINE_NO_ENVIRONMENT 1u /* flag: ignore environment variables */
+/* Flag: ignore environment variables, and with them the configuration file, unless config_file is set. */
+#define CITADEL_ENGINE_NO_ENVIRONMENT 1u
 
-/* A switch of the options: its environment variable decides (true, false, 1, 0, on, off, yes or no,
- * in any case), else the default named with the switch. */
+/* What an option leaves open its environment variable decides, else the configuration file, else the
+ * default. A switch is true, false, 1, 0, on, off, yes or no there, in any case. */
 #define CITADEL_SWITCH_DEFAULT 0
 #define CITADEL_SWITCH_ON 1
 #define CITADEL_SWITCH_OFF (-1)
@@ -209,7 +211,7 @@ typedef struct citadel_engine_options {
     int32_t log_level;     /* the highest CITADEL_LOG_* that is passed on */
     uint32_t cache_models; /* models kept in memory, at most 1000; 0: MODEL_CACHE_SIZE, else 4 */
     uint32_t batch_tokens; /* tokens computed in one pass at most, 16 to 1048576 (a longer text goes
-                              alone); 0: a default that suits the backend */
+                              alone); 0: CITADEL_BATCH_TOKENS, else 1024 */
     /* CITADEL_SWITCH_*. `optimization` (INFERENCE_OPTIMIZATION, on): off takes a model's TorchScript
        form of its own precision, whatever the other two say. `compile` (TORCH_COMPILE_ENABLED, on):
        compiled forms come before TorchScript. `mixed_precision` (MIXED_PRECISION_ENABLED, off): bf16
@@ -224,19 +226,32 @@ typedef struct citadel_engine_options {
     /* A model that was not used for so long is freed though no call comes, by one more thread. At
        most a year; 0: CITADEL_CACHE_IDLE_SECONDS, else never. */
     uint32_t cache_idle_seconds;
-    uint32_t reserved0;
+    /* CITADEL_PRECISION_* of the models whose load does not name one. AUTO: CITADEL_PRECISION, else
+       auto. Without `optimization` it does not count. */
+    int32_t precision;
+    /* The configuration file (docs/configuration.md): what options and environment leave open, and
+       names, prompts and precisions of models. NULL: CITADEL_CONFIG, else
+       citadel/optimization_config.yaml under the XDG configuration home, if that is there. "": none.
+       One that has a fault fails the call, and the message has its line. */
+    const char *config_file;
+    /* Models are warmed up before they are handed out: CITADEL_SWITCH_* (MODEL_WARMUP_ENABLED, off),
+       and the passes that this takes, at most 1000; 0: WARMUP_ITERATIONS, else 10. */
+    int32_t warmup;
+    uint32_t warmup_iterations;
 } citadel_engine_options;
 
-#define CITADEL_ENGINE_OPTIONS_INIT                                                             \
-    {                                                                                           \
-        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CITADEL_ENGINE_OPTIONS_INIT                                                              \
+    {                                                                                            \
+        sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+            NULL, 0, 0                                                                           \
     }
 
 /* Write defaults into `size` bytes (sizeof *options), never beyond. */
 CITADEL_API void citadel_engine_options_init(citadel_engine_options *options, size_t size);
 
 /* Starts the compute threads; loads nothing. `options` may be NULL. Errors: INVALID_ARGUMENT (a bad
- * option or environment variable, named), ABI, NO_MEMORY. */
+ * option, environment variable or line of the configuration file, named), UNSUPPORTED (the native
+ * backend), NOT_FOUND, IO, INVALID_UTF8 (the configuration file), ABI, NO_MEMORY. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_engine_create(
     const citadel_engine_options *options, citadel_engine **engine, citadel_error *error);
 
@@ -423,17 +438,6 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_prompt(const citadel_
                                                                   uint32_t index, const char **name,
                                                                   const char **text,
                                                                   citadel_error *error);
-
-/* Called once for each model, by its name and the path of its pack, both borrowed for the call; it
- * must not call the library. Not 0 ends the listing. */
-typedef int32_t citadel_model_fn(void *user, const char *name, const char *path);
-
-/* Every model that citadel_model_load would find by name: the packs along the model path, in its order
- * and by name in each directory, without those that another one of the same name hides.
- * Errors: INVALID_ARGUMENT, IO, NO_MEMORY, FORKED. */
-CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_list(citadel_engine *engine,
-                                                                citadel_model_fn *each, void *user,
-                                                                citadel_error *error);
 
 /* ---- Warm-up ----------------------------------------------------------------------------- */
 
@@ -769,6 +773,70 @@ typedef struct citadel_tokens {
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_tokenize(
     const citadel_model *model, const char *text, size_t length,
     const citadel_tokenize_options *options, citadel_tokens *tokens, citadel_error *error);
+
+/* ---- Configuration and diagnostics -------------------------------------------------------- */
+
+/* These calls write a text of lines, with a NUL behind the last line feed. `*length` gets its bytes
+ * without the NUL, also when they do not fit into `capacity` bytes (CAPACITY). With `buffer` NULL that
+ * is all they do; `length` may be NULL otherwise. */
+
+/* What the engine runs with, a line for each value: `threads = 2   # variable CITADEL_THREADS`. The
+ * origin is an option, a variable, a place in the configuration file, or `default`. Lines of the
+ * models that the file names begin with `models.`.
+ * Errors: INVALID_ARGUMENT, CAPACITY, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_config_text(const citadel_engine *engine,
+                                                                 char *buffer, size_t capacity,
+                                                                 size_t *length,
+                                                                 citadel_error *error);
+
+#define CITADEL_MODELS_CONFIGURED 1u /* flag: only those that the configuration file names */
+
+/* The names of models, a line for each: those of the configuration file, in its order, then the packs
+ * in the directories of the model path. Whether a model can be loaded is not looked at.
+ * Errors: INVALID_ARGUMENT, CAPACITY, NO_MEMORY, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_names(citadel_engine *engine,
+                                                                 uint32_t flags, char *buffer,
+                                                                 size_t capacity, size_t *length,
+                                                                 citadel_error *error);
+
+/* The forms of a model, a line for each, told from its manifest: `taken: ` is what a load would try
+ * first, `next: ` what would be tried if that failed, `skipped: ` has the reason. Opens the backend
+ * and loads nothing.
+ * Errors: those of citadel_model_estimate, and CAPACITY. */
+CITADEL_API CITADEL_NODISCARD citadel_status
+citadel_model_forms(citadel_engine *engine, const char *name, const citadel_load_options *options,
+                    char *buffer, size_t capacity, size_t *length, citadel_error *error);
+
+/* What there is to compute with. */
+typedef struct citadel_diagnostics {
+    size_t size;
+    char backend[64];        /* "libtorch 2.11.0"; "": it cannot be opened */
+    char backend_error[496]; /* why not, or why it cannot tell about devices; "" */
+    char cpu[96];     /* "avx2 fma avx512f avx512_vnni avx512_bf16 amx_bf16", as far as there */
+    char device[96];  /* the first CUDA device in the machine; "": none */
+    uint32_t threads; /* compute threads of the engine */
+    uint32_t cpus;    /* that the process may use */
+    uint32_t mixed_precision; /* 1: the CPU multiplies bf16 */
+    uint32_t compiled;        /* 1: the backend runs compiled forms */
+    uint32_t cuda_available;  /* 1: the backend can use CUDA */
+    uint32_t cuda_devices;    /* in the machine */
+    uint32_t cuda_major;      /* compute capability of the first; 0.0: unknown */
+    uint32_t cuda_minor;
+    uint64_t process_bytes;    /* resident memory of the process; 0: the system does not tell */
+    uint64_t device_allocated; /* memory of the first CUDA device that the backend uses, */
+    uint64_t device_reserved;  /* and that it holds */
+} citadel_diagnostics;
+
+#define CITADEL_DIAGNOSTICS_INIT                                                         \
+    {                                                                                    \
+        sizeof(citadel_diagnostics), {0}, {0}, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+    }
+
+/* Opens the backend, and loads nothing. One that is missing is no error: `backend_error` has it.
+ * Errors: INVALID_ARGUMENT, ABI, FORKED. */
+CITADEL_API CITADEL_NODISCARD citadel_status citadel_diagnose(citadel_engine *engine,
+                                                              citadel_diagnostics *diagnostics,
+                                                              citadel_error *error);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 // destructor: libtorch may be gone, or still at work, when a process ends.
 
 #include "attention.h"
+#include "device.h"
 #include "graph.h"
 #include "guard.h"
 #include "threads.h"
@@ -147,6 +148,7 @@ const ce_backend backend = {
     model_bytes,
     run,
     recover,
+    describe_device,
 };
 
 } // namespace

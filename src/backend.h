@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
-#define CE_BACKEND_VERSION 2u
+#define CE_BACKEND_VERSION 3u
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
@@ -55,6 +55,16 @@ typedef struct ce_batch {
     size_t texts;
 } ce_batch;
 
+/* What there is to compute on, for diagnostics; of several CUDA devices the first. */
+typedef struct ce_backend_device {
+    int compiled;                    /* the compiled form runs here */
+    int cuda_available;              /* to the backend */
+    unsigned cuda_devices;           /* in the machine, whether the backend can use them or not */
+    unsigned cuda_major, cuda_minor; /* compute capability */
+    char name[96];
+    uint64_t allocated, reserved; /* device memory of this process */
+} ce_backend_device;
+
 typedef struct ce_backend {
     uint32_t version;
     const char *name;        /* "torch" */
@@ -74,6 +84,9 @@ typedef struct ce_backend {
 
     /* The same through the recovery graph; never called for a model without one. */
     int (*recover)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
+
+    /* `*device` comes with zeros. */
+    int (*describe)(ce_backend_device *device, ce_error *error);
 } ce_backend;
 
 /* The one symbol that a backend exports. NULL, with `error` filled, when it cannot serve this process. */

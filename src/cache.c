@@ -143,12 +143,20 @@ static void add_alias(citadel_model *model, const char *name, int32_t precision)
     }
 }
 
+/* One pack under two names of the configuration can have two sets of prompts. */
+static const ce_config_model *own_prompts(const ce_pack *pack)
+{
+    const ce_config_model *model = pack->configured;
+    return model && (model->prompts || model->default_prompt) ? model : NULL;
+}
+
 /* A model that was to have the pack's first form serves who wants just that, also when it came to have another one. */
 static int serves(const citadel_model *model, const ce_cache_waiter *self)
 {
     int precision = model->slot.precision == self->precision ||
                     (model->slot.automatic && self->asked == CITADEL_PRECISION_AUTO);
-    return precision && strcmp(model->slot.id, self->pack->id) == 0;
+    return precision && strcmp(model->slot.id, self->pack->id) == 0 &&
+           model->slot.prompts == own_prompts(self->pack);
 }
 
 /* Also one that is going: it is not to be in memory twice. */
@@ -180,6 +188,7 @@ static int add_slot(citadel_engine *engine, ce_cache_waiter *self, citadel_model
     model->slot.automatic = self->asked == CITADEL_PRECISION_AUTO;
     model->slot.bytes = self->need;
     memcpy(model->slot.id, self->pack->id, sizeof model->slot.id);
+    model->slot.prompts = own_prompts(self->pack);
     model->slot.next = cache->models;
     cache->models = model;
     cache->count++;
@@ -275,15 +284,48 @@ static int find_or_load(citadel_engine *engine, ce_cache_waiter *self, ce_pack *
     return load(cache, self, *out, mine, dead, error);
 }
 
+/* What the configuration says of a directory that was asked for by another name than it has there. */
+static int find_configured(const ce_config *config, const char *path, const ce_config_model **out,
+                           ce_error *error)
+{
+    *out = NULL;
+    for (size_t i = 0; i < config->file.model_count && !*out; i++) {
+        char *own;
+        int status =
+            ce_names_resolve(config->file.models[i].target, config->model_path, &own, error);
+        if (status == CE_E_NO_MEMORY)
+            return status;
+        if (status == CE_OK && strcmp(own, path) == 0)
+            *out = &config->file.models[i];
+        ce_free(own);
+    }
+    return CE_OK;
+}
+
 static int find_pack(citadel_engine *engine, const char *name, const char *require_id,
                      ce_pack **pack, ce_error *error)
 {
+    const ce_config *config = &engine->config;
+    const ce_config_model *model = ce_config_file_find(&config->file, name);
     char *path;
-    int status = ce_names_resolve(name, engine->config.model_path, &path, error);
-    if (status != CE_OK)
+    int status = ce_names_resolve(model ? model->target : name, config->model_path, &path, error);
+    if (status != CE_OK) {
+        if (model)
+            ce_error_prefix(error, "%s: line %u", config->file.path, model->line);
         return status;
-    status = ce_pack_open(path, require_id, pack, error);
+    }
+    if (!model)
+        status = find_configured(config, path, &model, error);
+    if (status == CE_OK)
+        status = ce_pack_open(path, require_id, pack, error);
     ce_free(path);
+    if (status != CE_OK || !model)
+        return status;
+    status = ce_pack_configure(*pack, model, error);
+    if (status != CE_OK) {
+        ce_error_prefix(error, "%s: line %u", config->file.path, model->line);
+        ce_pack_close(*pack);
+    }
     return status;
 }
 
@@ -293,7 +335,10 @@ int ce_cache_open_pack(citadel_engine *engine, const char *name,
     int status = find_pack(engine, name, options->require_id, pack, error);
     if (status != CE_OK)
         return status;
-    status = ce_form_choose(*pack, &engine->config, options->precision, error);
+    (*pack)->asked = options->precision == CITADEL_PRECISION_AUTO
+                         ? ce_config_precision(&engine->config, (*pack)->configured)
+                         : options->precision;
+    status = ce_form_choose(*pack, &engine->config, (*pack)->asked, error);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", (*pack)->path);
         ce_pack_close(*pack);
@@ -314,7 +359,7 @@ static int acquire_from_disk(citadel_engine *engine, const char *name,
         return status;
 
     ce_cache_waiter self = {.pack = pack,
-                            .asked = options->precision,
+                            .asked = pack->asked,
                             .precision = pack->chosen->precision,
                             .need = ce_estimate_resident(pack),
                             .deadline = ce_deadline_in(options->timeout_ms)};

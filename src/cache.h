@@ -39,6 +39,8 @@ typedef struct ce_cache_slot {
     char *aliases[CE_ALIASES]; /* names that led here, to find it without touching the disk */
     int status;                /* of a failed load */
     ce_error failure;
+    /* Where its prompts come from; NULL: its pack. */
+    const ce_config_model *prompts;
 } ce_cache_slot;
 
 /* A thread that wants a model, on its own stack; queued while it waits for room. */

@@ -4,27 +4,15 @@
 
 #include "base/mem.h"
 #include "options.h"
+#include "precision.h"
 #include "workers.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum {
-    THREADS_MAX = 1024,
-    CACHE_MODELS_DEFAULT = 4,
-    CACHE_MODELS_MAX = 1000,
-    CACHE_IDLE_SECONDS_MAX = 31536000, /* a year */
-    BATCH_TOKENS_DEFAULT = 1024,
-    BATCH_TOKENS_MIN = 16,
-    BATCH_TOKENS_MAX = 1048576,
-    WARMUP_ITERATIONS_DEFAULT = 10,
-    WARMUP_ITERATIONS_MAX = 1000
-};
-
-/* Above any machine's, and far from where sums wrap. */
-#define CACHE_BYTES_MAX (UINT64_C(1) << 60)
+enum { CACHE_MODELS_DEFAULT = 4, BATCH_TOKENS_DEFAULT = 1024, WARMUP_ITERATIONS_DEFAULT = 10 };
 
 static const char *environment(const citadel_engine_options *options, const char *name)
 {
@@ -34,163 +22,30 @@ static const char *environment(const citadel_engine_options *options, const char
     return value && *value ? value : NULL;
 }
 
-static int out_of_range(const char *name, const char *value, unsigned min, unsigned max,
-                        ce_error *error)
+static int no_memory(ce_error *error)
 {
-    return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                   "%s is '%s', expected a whole number from %u to %u", name, value, min, max);
+    return ce_fail(error, CE_E_NO_MEMORY, "no memory for the configuration");
 }
 
-static int parse_number(const char *name, const char *text, unsigned min, unsigned max,
-                        unsigned *out, ce_error *error)
-{
-    unsigned long value = 0;
-    size_t length = strlen(text);
-    if (length == 0 || length > 9)
-        return out_of_range(name, text, min, max, error);
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return out_of_range(name, text, min, max, error);
-        value = value * 10 + (unsigned long)(text[i] - '0');
-    }
-    if (value < min || value > max)
-        return out_of_range(name, text, min, max, error);
-    *out = (unsigned)value;
-    return CE_OK;
-}
+/* ---- Options ------------------------------------------------------------------------------ */
 
-/* An option of 0 stands for the environment variable (if there is one), and that for the default. */
-static int choose_number(const citadel_engine_options *options, const char *option_name,
-                         unsigned option, const char *variable, unsigned min, unsigned max,
-                         unsigned *out, ce_error *error)
+static int check_switch(const char *name, int32_t value, ce_error *error)
 {
-    if (option) {
-        char text[16];
-        snprintf(text, sizeof text, "%u", option);
-        return parse_number(option_name, text, min, max, out, error);
-    }
-    const char *value = variable ? environment(options, variable) : NULL;
-    return value ? parse_number(variable, value, min, max, out, error) : CE_OK;
-}
-
-static int parse_switch(const char *name, const char *text, int *out, ce_error *error)
-{
-    static const char *const words[] = {"false", "true", "0", "1", "off", "on", "no", "yes"};
-    for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
-        if (strcasecmp(text, words[i]) == 0) {
-            *out = i % 2;
-            return CE_OK;
-        }
-    }
-    return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                   "%s is '%s', expected true, false, 1, 0, on, off, yes or no", name, text);
-}
-
-static int choose_switch(const citadel_engine_options *options, const char *option_name,
-                         int32_t option, const char *variable, int *out, ce_error *error)
-{
-    if (option < CITADEL_SWITCH_OFF || option > CITADEL_SWITCH_ON)
+    if (value < CITADEL_SWITCH_OFF || value > CITADEL_SWITCH_ON)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                       "engine options: %s is %d, expected a CITADEL_SWITCH_* (%d to %d)",
-                       option_name, (int)option, CITADEL_SWITCH_OFF, CITADEL_SWITCH_ON);
-    const char *value = environment(options, variable);
-    if (option == CITADEL_SWITCH_DEFAULT)
-        return value ? parse_switch(variable, value, out, error) : CE_OK;
-    *out = option == CITADEL_SWITCH_ON;
+                       "engine options: %s is %d, expected a CITADEL_SWITCH_* (%d to %d)", name,
+                       (int)value, CITADEL_SWITCH_OFF, CITADEL_SWITCH_ON);
     return CE_OK;
 }
 
-/* Without optimization nothing is compiled and no precision mixed, whatever their own switches say. */
-static int read_switches(ce_config *config, const citadel_engine_options *options, ce_error *error)
+static int check_switches(const citadel_engine_options *options, ce_error *error)
 {
-    config->optimization = config->compile = 1;
-    int status = choose_switch(options, "optimization", options->optimization,
-                               "INFERENCE_OPTIMIZATION", &config->optimization, error);
+    int status = check_switch("optimization", options->optimization, error);
     if (status == CE_OK)
-        status = choose_switch(options, "compile", options->compile, "TORCH_COMPILE_ENABLED",
-                               &config->compile, error);
+        status = check_switch("compile", options->compile, error);
     if (status == CE_OK)
-        status = choose_switch(options, "mixed_precision", options->mixed_precision,
-                               "MIXED_PRECISION_ENABLED", &config->mixed_precision, error);
-    config->compile &= config->optimization;
-    config->mixed_precision &= config->optimization;
-    return status;
-}
-
-static int read_warmup(ce_config *config, const citadel_engine_options *options, ce_error *error)
-{
-    config->warmup_iterations = WARMUP_ITERATIONS_DEFAULT;
-    int status = choose_switch(options, "warmup", CITADEL_SWITCH_DEFAULT, "MODEL_WARMUP_ENABLED",
-                               &config->warmup_enabled, error);
-    if (status == CE_OK)
-        status = choose_number(options, "warmup_iterations", 0, "WARMUP_ITERATIONS", 1,
-                               WARMUP_ITERATIONS_MAX, &config->warmup_iterations, error);
-    return status;
-}
-
-static int unit_bits(const char *suffix)
-{
-    static const char *const units[][2] = {{"", ""}, {"K", "KiB"}, {"M", "MiB"}, {"G", "GiB"}};
-    for (int i = 0; i < (int)(sizeof units / sizeof units[0]); i++)
-        if (strcmp(suffix, units[i][0]) == 0 || strcmp(suffix, units[i][1]) == 0)
-            return 10 * i;
-    return -1;
-}
-
-static int parse_bytes(const char *name, const char *text, uint64_t *out, ce_error *error)
-{
-    uint64_t value = 0;
-    size_t digits = strspn(text, "0123456789");
-    int bits = unit_bits(text + digits);
-    int valid = digits > 0 && digits <= 19 && bits >= 0;
-    for (size_t i = 0; valid && i < digits; i++)
-        value = value * 10 + (uint64_t)(text[i] - '0');
-    if (!valid || value > CACHE_BYTES_MAX >> bits)
-        return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                       "%s is '%s', expected a whole number of bytes up to 2^60; K, M, G, KiB, MiB "
-                       "or GiB may follow",
-                       name, text);
-    *out = value << bits;
-    return CE_OK;
-}
-
-static int choose_cache_bytes(const citadel_engine_options *options, uint64_t *out, ce_error *error)
-{
-    const char *variable = "CITADEL_CACHE_BYTES";
-    const char *value = environment(options, variable);
-    if (options->cache_bytes) {
-        char text[24];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)options->cache_bytes);
-        return parse_bytes("cache_bytes", text, out, error);
-    }
-    return value ? parse_bytes(variable, value, out, error) : CE_OK;
-}
-
-static int set_string(char **out, const char *value, ce_error *error)
-{
-    *out = ce_strndup(value, strlen(value));
-    return *out ? CE_OK : ce_fail(error, CE_E_NO_MEMORY, "no memory for the configuration");
-}
-
-/* $XDG_DATA_HOME/citadel/models:<directory set when built>; a relative XDG path is to be ignored. */
-static int default_model_path(const citadel_engine_options *options, char **out, ce_error *error)
-{
-    const char *data = environment(options, "XDG_DATA_HOME");
-    const char *middle = "/citadel/models";
-    if (data && data[0] != '/')
-        data = NULL;
-    if (!data) {
-        data = environment(options, "HOME");
-        middle = "/.local/share/citadel/models";
-    }
-    if (!data || data[0] != '/')
-        return set_string(out, CE_DEFAULT_MODEL_PATH, error);
-    size_t size = strlen(data) + strlen(middle) + sizeof CE_DEFAULT_MODEL_PATH + 1;
-    *out = ce_malloc(size);
-    if (!*out)
-        return ce_fail(error, CE_E_NO_MEMORY, "no memory for the configuration");
-    snprintf(*out, size, "%s%s:%s", data, middle, CE_DEFAULT_MODEL_PATH);
-    return CE_OK;
+        status = check_switch("mixed_precision", options->mixed_precision, error);
+    return status == CE_OK ? check_switch("warmup", options->warmup, error) : status;
 }
 
 static int check(const citadel_engine_options *options, ce_error *error)
@@ -203,53 +58,228 @@ static int check(const citadel_engine_options *options, ce_error *error)
                        "engine options: log_level is %d, expected CITADEL_LOG_NONE (%d) to "
                        "CITADEL_LOG_DEBUG (%d)",
                        (int)options->log_level, CITADEL_LOG_NONE, CITADEL_LOG_DEBUG);
-    if (options->reserved0)
-        return ce_fail(error, CE_E_INVALID_ARGUMENT, "engine options: reserved0 must be 0");
+    int status = ce_precision_check(options->precision, "engine options", error);
+    return status == CE_OK ? check_switches(options, error) : status;
+}
+
+static const char *switch_text(int32_t value)
+{
+    return value == CITADEL_SWITCH_DEFAULT ? NULL : value == CITADEL_SWITCH_ON ? "true" : "false";
+}
+
+/* An option of 0 is not set. `text` has room for any number. */
+static const char *number_text(uint64_t value, char text[24])
+{
+    snprintf(text, 24, "%llu", (unsigned long long)value);
+    return value ? text : NULL;
+}
+
+/* What an option says, as the environment would spell it; NULL: nothing. */
+static const char *option_text(const citadel_engine_options *options, ce_setting setting,
+                               char text[24])
+{
+    switch (setting) {
+    case CE_SET_OPTIMIZATION:
+        return switch_text(options->optimization);
+    case CE_SET_COMPILE:
+        return switch_text(options->compile);
+    case CE_SET_MIXED_PRECISION:
+        return switch_text(options->mixed_precision);
+    case CE_SET_WARMUP:
+        return switch_text(options->warmup);
+    case CE_SET_WARMUP_ITERATIONS:
+        return number_text(options->warmup_iterations, text);
+    case CE_SET_PRECISION:
+        return options->precision ? ce_precision_name(options->precision) : NULL;
+    case CE_SET_CACHE_MODELS:
+        return number_text(options->cache_models, text);
+    case CE_SET_CACHE_BYTES:
+        return number_text(options->cache_bytes, text);
+    case CE_SET_CACHE_IDLE_SECONDS:
+        return number_text(options->cache_idle_seconds, text);
+    case CE_SET_THREADS:
+        return number_text(options->threads, text);
+    case CE_SET_BATCH_TOKENS:
+        return number_text(options->batch_tokens, text);
+    case CE_SET_MODEL_PATH:
+        return options->model_path;
+    case CE_SET_TORCH_BACKEND:
+        return options->torch_backend;
+    case CE_SET_BACKEND:
+    case CE_SETTINGS:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- Defaults ----------------------------------------------------------------------------- */
+
+static uint64_t default_number(ce_setting setting)
+{
+    switch (setting) {
+    case CE_SET_OPTIMIZATION:
+    case CE_SET_COMPILE:
+        return 1;
+    case CE_SET_WARMUP_ITERATIONS:
+        return WARMUP_ITERATIONS_DEFAULT;
+    case CE_SET_CACHE_MODELS:
+        return CACHE_MODELS_DEFAULT;
+    case CE_SET_THREADS:
+        return ce_workers_available_cpus();
+    case CE_SET_BATCH_TOKENS:
+        return BATCH_TOKENS_DEFAULT;
+    default:
+        return 0;
+    }
+}
+
+/* The directory that the XDG rules name, which ignore a relative one. */
+static int xdg_directory(const citadel_engine_options *options, const char *variable,
+                         const char *below_home, char *out, size_t size)
+{
+    const char *home = environment(options, variable), *below = "";
+    if (!home || home[0] != '/') {
+        home = environment(options, "HOME");
+        below = below_home;
+    }
+    return home && home[0] == '/' && snprintf(out, size, "%s%s", home, below) < (int)size;
+}
+
+/* $XDG_DATA_HOME/citadel/models:<directory set when built> */
+static int default_model_path(const citadel_engine_options *options, char **out, ce_error *error)
+{
+    char data[PATH_MAX] = "";
+    const char *middle = "";
+    if (xdg_directory(options, "XDG_DATA_HOME", "/.local/share", data, sizeof data))
+        middle = "/citadel/models:";
+    else
+        data[0] = '\0';
+    size_t size = strlen(data) + strlen(middle) + sizeof CE_DEFAULT_MODEL_PATH;
+    *out = ce_malloc(size);
+    if (!*out)
+        return no_memory(error);
+    snprintf(*out, size, "%s%s%s", data, middle, CE_DEFAULT_MODEL_PATH);
     return CE_OK;
+}
+
+/* ---- All together ------------------------------------------------------------------------- */
+
+static int read_file(ce_config *config, const citadel_engine_options *options, ce_error *error)
+{
+    char usual[PATH_MAX];
+    const char *path = options->config_file;
+    config->file_origin = CE_FROM_OPTION;
+    if (!path) {
+        path = environment(options, "CITADEL_CONFIG");
+        config->file_origin = path ? CE_FROM_VARIABLE : CE_FROM_DEFAULT;
+    }
+    if (path)
+        return *path ? ce_config_file_read(&config->file, path, 1, error) : CE_OK;
+    static const char name[] = "/citadel/optimization_config.yaml";
+    if (!xdg_directory(options, "XDG_CONFIG_HOME", "/.config", usual, sizeof usual - sizeof name))
+        return CE_OK;
+    memcpy(usual + strlen(usual), name, sizeof name);
+    return ce_config_file_read(&config->file, usual, 0, error);
+}
+
+/* Where a setting comes from, and its text there; the file's has been checked. */
+static const char *find_text(ce_config *config, const citadel_engine_options *options,
+                             ce_setting setting, char number[24], const char **name)
+{
+    const ce_setting_info *info = ce_setting_get(setting);
+    const char *text = option_text(options, setting, number);
+    config->origins[setting] = CE_FROM_OPTION;
+    *name = info->option;
+    if (!text) {
+        text = environment(options, info->variable);
+        config->origins[setting] = CE_FROM_VARIABLE;
+        *name = info->variable;
+    }
+    if (!text && config->file.settings[setting]) {
+        text = config->file.settings[setting]->text;
+        config->origins[setting] = CE_FROM_FILE;
+        *name = info->key;
+    }
+    if (!text)
+        config->origins[setting] = CE_FROM_DEFAULT;
+    return text;
+}
+
+static int set_string(char **out, const char *value, ce_error *error)
+{
+    *out = ce_strndup(value, strlen(value));
+    return *out ? CE_OK : no_memory(error);
+}
+
+static int read_paths(ce_config *config, const citadel_engine_options *options, ce_error *error)
+{
+    char number[24];
+    const char *name;
+    const char *path = find_text(config, options, CE_SET_MODEL_PATH, number, &name);
+    int status = path ? set_string(&config->model_path, path, error)
+                      : default_model_path(options, &config->model_path, error);
+    if (status != CE_OK)
+        return status;
+    const char *backend = find_text(config, options, CE_SET_TORCH_BACKEND, number, &name);
+    return backend ? set_string(&config->torch_backend, backend, error) : CE_OK;
+}
+
+static int read_values(ce_config *config, const citadel_engine_options *options,
+                       uint64_t values[CE_SETTINGS], ce_error *error)
+{
+    int status = CE_OK;
+    for (int i = 0; i < CE_SETTINGS && status == CE_OK; i++) {
+        ce_setting setting = (ce_setting)i;
+        char number[24];
+        const char *name, *text = find_text(config, options, setting, number, &name);
+        values[i] = default_number(setting);
+        if (text)
+            status = ce_setting_parse(setting, name, text, &values[i], error);
+    }
+    return status;
+}
+
+/* Without optimization the switches and numbers that depend on it are as they are for the baseline. */
+static void mask(ce_config *config, uint64_t values[CE_SETTINGS])
+{
+    static const ce_setting dependent[] = {CE_SET_COMPILE, CE_SET_MIXED_PRECISION,
+                                           CE_SET_PRECISION};
+    if (values[CE_SET_OPTIMIZATION])
+        return;
+    for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++) {
+        config->masked[dependent[i]] = values[dependent[i]] != 0;
+        values[dependent[i]] = 0;
+    }
 }
 
 static int read_all(ce_config *config, const citadel_engine_options *options, ce_error *error)
 {
-    config->threads = ce_workers_available_cpus();
-    config->cache_models = CACHE_MODELS_DEFAULT;
-    config->batch_tokens = BATCH_TOKENS_DEFAULT;
+    uint64_t values[CE_SETTINGS];
+    int status = check(options, error);
+    if (status == CE_OK)
+        status = read_file(config, options, error);
+    if (status == CE_OK)
+        status = read_values(config, options, values, error);
+    if (status == CE_OK)
+        status = read_paths(config, options, error);
+    if (status != CE_OK)
+        return status;
+    mask(config, values);
+    config->threads = (unsigned)values[CE_SET_THREADS];
+    config->cache_models = (unsigned)values[CE_SET_CACHE_MODELS];
+    config->cache_bytes = values[CE_SET_CACHE_BYTES];
+    config->cache_idle_seconds = (unsigned)values[CE_SET_CACHE_IDLE_SECONDS];
+    config->batch_tokens = (unsigned)values[CE_SET_BATCH_TOKENS];
+    config->optimization = (int)values[CE_SET_OPTIMIZATION];
+    config->compile = (int)values[CE_SET_COMPILE];
+    config->mixed_precision = (int)values[CE_SET_MIXED_PRECISION];
+    config->precision = (int32_t)values[CE_SET_PRECISION];
+    config->warmup_enabled = (int)values[CE_SET_WARMUP];
+    config->warmup_iterations = (int)values[CE_SET_WARMUP_ITERATIONS];
     config->log = options->log;
     config->log_user = options->log_user;
     config->log_level = options->log_level;
-
-    int status = check(options, error);
-    if (status == CE_OK)
-        status = choose_number(options, "threads", options->threads, "CITADEL_THREADS", 1,
-                               THREADS_MAX, &config->threads, error);
-    if (status == CE_OK)
-        status = choose_number(options, "cache_models", options->cache_models, "MODEL_CACHE_SIZE",
-                               1, CACHE_MODELS_MAX, &config->cache_models, error);
-    if (status == CE_OK)
-        status = choose_cache_bytes(options, &config->cache_bytes, error);
-    if (status == CE_OK)
-        status = choose_number(options, "cache_idle_seconds", options->cache_idle_seconds,
-                               "CITADEL_CACHE_IDLE_SECONDS", 0, CACHE_IDLE_SECONDS_MAX,
-                               &config->cache_idle_seconds, error);
-    if (status == CE_OK)
-        status = choose_number(options, "batch_tokens", options->batch_tokens, NULL,
-                               BATCH_TOKENS_MIN, BATCH_TOKENS_MAX, &config->batch_tokens, error);
-    if (status == CE_OK)
-        status = read_switches(config, options, error);
-    if (status == CE_OK)
-        status = read_warmup(config, options, error);
-    if (status != CE_OK)
-        return status;
-
-    const char *path =
-        options->model_path ? options->model_path : environment(options, "CITADEL_MODEL_PATH");
-    status = path ? set_string(&config->model_path, path, error)
-                  : default_model_path(options, &config->model_path, error);
-    if (status != CE_OK)
-        return status;
-
-    const char *backend = options->torch_backend ? options->torch_backend
-                                                 : environment(options, "CITADEL_TORCH_BACKEND");
-    return backend ? set_string(&config->torch_backend, backend, error) : CE_OK;
+    return CE_OK;
 }
 
 int ce_config_read(ce_config *config, const citadel_engine_options *options, ce_error *error)
@@ -267,7 +297,30 @@ int ce_config_read(ce_config *config, const citadel_engine_options *options, ce_
 
 void ce_config_free(ce_config *config)
 {
+    ce_config_file_free(&config->file);
     ce_free(config->model_path);
     ce_free(config->torch_backend);
     *config = (ce_config){0};
+}
+
+/* ---- Of one model ------------------------------------------------------------------------- */
+
+/* A model's line in the file comes before the file's setting for all models, and behind everything else. */
+static int says_more(const ce_config *config, ce_setting setting)
+{
+    return config->origins[setting] <= CE_FROM_FILE;
+}
+
+int32_t ce_config_precision(const ce_config *config, const ce_config_model *model)
+{
+    return model && model->has_precision && config->optimization &&
+                   says_more(config, CE_SET_PRECISION)
+               ? model->precision
+               : config->precision;
+}
+
+int ce_config_warms_up(const ce_config *config, const ce_config_model *model)
+{
+    return model && model->has_warmup && says_more(config, CE_SET_WARMUP) ? model->warmup
+                                                                          : config->warmup_enabled;
 }

@@ -72,7 +72,7 @@ static int prove(citadel_model *model, int alone, double *since, ce_error *error
         ce_workers_take_back(workers);
     int status = ce_golden_check(model, error);
     lap(since, &model->times.check);
-    if (status == CE_OK && model->engine->config.warmup_enabled) {
+    if (status == CE_OK && ce_config_warms_up(&model->engine->config, model->pack->configured)) {
         status = ce_warmup_load(model, error);
         lap(since, &model->times.warmup);
     }

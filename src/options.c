@@ -128,5 +128,6 @@ ASSERT_FIRST_SIZE(citadel_timings, CE_TIMINGS_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_warmup_plan, CE_WARMUP_PLAN_SIZE_1);
 ASSERT_FIRST_SIZE(citadel_warmup_report, CE_WARMUP_REPORT_SIZE_1);
 _Static_assert(sizeof(citadel_histogram) == 176, "citadel_histogram is of fixed size for ever");
+ASSERT_FIRST_SIZE(citadel_diagnostics, CE_DIAGNOSTICS_SIZE_1);
 _Static_assert(sizeof(citadel_text_result) == 32, "citadel_text_result is of fixed size for ever");
 _Static_assert(sizeof(citadel_span) == 16, "citadel_span is of fixed size for ever");

@@ -24,7 +24,7 @@ citadel_status ce_error_report(citadel_error *error, int status, const ce_error 
 #if defined(__LP64__)
 enum {
     CE_ERROR_SIZE_1 = 512,
-    CE_ENGINE_OPTIONS_SIZE_1 = 88,
+    CE_ENGINE_OPTIONS_SIZE_1 = 104,
     CE_LOAD_OPTIONS_SIZE_1 = 24,
     CE_EMBED_OPTIONS_SIZE_1 = 64,
     CE_TOKENIZE_OPTIONS_SIZE_1 = 48,
@@ -35,7 +35,8 @@ enum {
     CE_METRICS_SIZE_1 = 1304,
     CE_TIMINGS_SIZE_1 = 64,
     CE_WARMUP_PLAN_SIZE_1 = 64,
-    CE_WARMUP_REPORT_SIZE_1 = 64
+    CE_WARMUP_REPORT_SIZE_1 = 64,
+    CE_DIAGNOSTICS_SIZE_1 = 816
 };
 #else
 #error "struct sizes are pinned for LP64 systems only"

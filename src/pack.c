@@ -396,3 +396,69 @@ void ce_pack_drop_golden(ce_pack *pack)
     ce_pack_unmap(&golden->file);
     *golden = (ce_golden){0};
 }
+
+/* ---- Configuration ------------------------------------------------------------------------ */
+
+static int copy_text(char **out, const char *text, ce_error *error)
+{
+    char *copy = ce_strndup(text, strlen(text));
+    if (!copy)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a prompt");
+    ce_free(*out);
+    *out = copy;
+    return CE_OK;
+}
+
+static ce_prompt *find_prompt(ce_pack *pack, const char *name)
+{
+    for (size_t i = 0; i < pack->prompt_count; i++)
+        if (strcmp(pack->prompts[i].name, name) == 0)
+            return &pack->prompts[i];
+    return NULL;
+}
+
+static int add_prompt(ce_pack *pack, const char *name, ce_prompt **out, ce_error *error)
+{
+    ce_prompt *grown =
+        ce_reallocarray(pack->prompts, pack->prompt_count + 1, sizeof *pack->prompts);
+    if (!grown)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a prompt");
+    pack->prompts = grown;
+    *out = &grown[pack->prompt_count++];
+    **out = (ce_prompt){0};
+    return copy_text(&(*out)->name, name, error);
+}
+
+static int set_prompt(ce_pack *pack, const char *name, const char *text, ce_error *error)
+{
+    ce_prompt *prompt = find_prompt(pack, name);
+    int status = prompt ? CE_OK : add_prompt(pack, name, &prompt, error);
+    return status == CE_OK ? copy_text(&prompt->text, text, error) : status;
+}
+
+static int set_default_prompt(ce_pack *pack, const char *name, ce_error *error)
+{
+    if (*name && !find_prompt(pack, name))
+        return ce_fail(
+            error, CE_E_NOT_FOUND,
+            "default_prompt is '%s', but neither the configuration nor the pack '%s' has "
+            "a prompt of that name",
+            name, pack->path);
+    if (*name)
+        return copy_text(&pack->default_prompt, name, error);
+    ce_free(pack->default_prompt);
+    pack->default_prompt = NULL;
+    return CE_OK;
+}
+
+int ce_pack_configure(ce_pack *pack, const ce_config_model *model, ce_error *error)
+{
+    int status = CE_OK;
+    pack->configured = model;
+    for (const ce_yaml *p = model->prompts ? model->prompts->first : NULL; p && status == CE_OK;
+         p = p->next)
+        status = set_prompt(pack, p->key, p->text, error);
+    return status == CE_OK && model->default_prompt
+               ? set_default_prompt(pack, model->default_prompt, error)
+               : status;
+}

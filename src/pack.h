@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "base/error.h"
+#include "config_file.h"
 #include "digest/sha256.h"
 #include "safetensors/safetensors.h"
 
@@ -84,6 +85,8 @@ typedef struct ce_pack {
     ce_prompt *prompts;
     size_t prompt_count;
     char *default_prompt;
+    const ce_config_model *configured; /* what the configuration says of it, or NULL */
+    int32_t asked; /* CITADEL_PRECISION_* that the load or the configuration names */
     char *tokenizer, *golden_texts, *golden_vectors; /* file names */
     ce_artifact *artifacts;
     size_t artifact_count;
@@ -103,6 +106,9 @@ typedef struct ce_pack {
  * file agree. */
 int ce_pack_open(const char *path, const char *require_id, ce_pack **out, ce_error *error);
 void ce_pack_close(ce_pack *pack); /* NULL is allowed */
+
+/* Let the prompts of the configuration take the place of the pack's, or stand beside them. */
+int ce_pack_configure(ce_pack *pack, const ce_config_model *model, ce_error *error);
 
 /* No more files are to be mapped. */
 void ce_pack_close_directory(ce_pack *pack);

@@ -108,7 +108,7 @@ static int read_plan(warmup *w, size_t lengths, size_t batch_sizes, ce_error *er
                        "warm-up plan: iterations is %u, expected 0 to %d", w->plan.iterations,
                        ITERATIONS_MAX);
     if (w->plan.iterations == 0)
-        w->plan.iterations = w->model->engine->config.warmup_iterations;
+        w->plan.iterations = (uint32_t)w->model->engine->config.warmup_iterations;
     int status = read_lengths(w, lengths, error);
     if (status == CE_OK)
         status = read_batch_sizes(w, batch_sizes, error);

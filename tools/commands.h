@@ -9,5 +9,7 @@ int run_tokenize(const settings *s);
 int run_similarity(const settings *s);
 int run_info(const settings *s);
 int run_warmup(const settings *s);
+int run_config(const settings *s);
+int run_doctor(const settings *s);
 
 #endif

@@ -56,6 +56,13 @@ static bool check_warmup(const command *c, settings *s)
                                               : options_wrong(c, "no NAME, and no --all-models");
 }
 
+static bool check_nothing(const command *c, settings *s)
+{
+    return s->text_count == 0
+               ? true
+               : options_wrong(c, "'%s' was given, expected no argument", s->texts[0]);
+}
+
 /* ---- Commands ----------------------------------------------------------------------------- */
 
 static const command commands[] = {
@@ -120,6 +127,25 @@ static const command commands[] = {
      "  citadel-embed warmup --all-models\n"
      "  citadel-embed warmup --time-budget 5000 all-MiniLM-L6-v2 ./my-pack\n",
      check_warmup, run_warmup},
+    {COMMAND_CONFIG, "config", "the effective configuration",
+     "Usage: citadel-embed config [OPTION...]\n"
+     "\n"
+     "Show every value that the library runs with, and where it comes from: an option, a variable of\n"
+     "the environment, a line of the configuration file, or the default. A file with a fault is named\n"
+     "with the line, the value, and what is allowed.\n",
+     "Examples:\n"
+     "  citadel-embed config\n"
+     "  citadel-embed config --config ./optimization_config.yaml\n",
+     check_nothing, run_config},
+    {COMMAND_DOCTOR, "doctor", "what there is to compute with",
+     "Usage: citadel-embed doctor [OPTION...]\n"
+     "\n"
+     "Look at the backend, CUDA, the CPU, the models with their forms, and memory. A line with a ✓ is\n"
+     "well; one with a ✗ is followed by what to do. The exit code is 0 unless nothing can be embedded.\n",
+     "Examples:\n"
+     "  citadel-embed doctor\n"
+     "  MIXED_PRECISION_ENABLED=true citadel-embed doctor\n",
+     check_nothing, run_doctor},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -170,6 +196,7 @@ static int print_help(void)
         "trust a program. '--option value' and '--option=value' are the same; what follows '--' is text.\n"
         "\n"
         "Environment:\n"
+        "  CITADEL_CONFIG          the configuration file (docs/configuration.md)\n"
         "  CITADEL_MODEL_PATH      directories with models, separated by ':'\n"
         "  CITADEL_THREADS         compute threads\n"
         "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
@@ -184,7 +211,9 @@ static int print_help(void)
         "  citadel-embed embed --model all-MiniLM-L6-v2 --format npy <texts.txt >texts.npy\n"
         "  citadel-embed similarity --model all-MiniLM-L6-v2 'lost password' --input questions.txt\n"
         "  citadel-embed info all-MiniLM-L6-v2\n"
-        "  citadel-embed warmup --all-models\n");
+        "  citadel-embed warmup --all-models\n"
+        "  citadel-embed config\n"
+        "  citadel-embed doctor\n");
     return end_of_stdout();
 }
 
@@ -234,8 +263,8 @@ int main(int argc, char **argv)
         return print_version();
     const command *c = find_command(name);
     if (!c) {
-        report_error("there is no command '%s': embed, tokenize, similarity, info, warmup; "
-                     "try 'citadel-embed --help'",
+        report_error("there is no command '%s': embed, tokenize, similarity, info, warmup, config, "
+                     "doctor; try 'citadel-embed --help'",
                      name);
         return EXIT_USAGE;
     }

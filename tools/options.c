@@ -35,7 +35,8 @@ static const char *const formats[] = {"json", "npy", "text", NULL};
 #define VECTORS (COMMAND_EMBED | COMMAND_SIMILARITY)
 #define MODEL (TEXTS | COMMAND_INFO)
 #define COMPUTES (VECTORS | COMMAND_INFO | COMMAND_WARMUP)
-#define ALL (MODEL | COMMAND_WARMUP)
+#define CHOOSES (COMPUTES | COMMAND_CONFIG | COMMAND_DOCTOR)
+#define ALL (MODEL | COMMAND_WARMUP | COMMAND_CONFIG | COMMAND_DOCTOR)
 #define AT(member) offsetof(settings, member)
 
 /* clang-format off */
@@ -44,9 +45,9 @@ static const option options[] = {
      "name of a model, or the path of a model pack (with a '/' in it)"},
     {COMPUTES, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
      "auto (see --mixed-precision), fp32, bf16, fp16, int8"},
-    {COMPUTES, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
+    {CHOOSES, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
      "bf16 where the model is exact enough so and the CPU has it"},
-    {COMPUTES, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
+    {CHOOSES, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,
      "take no compiled form of the model"},
     {TEXTS, STRING, "input", "FILE", AT(input), 0, 0, NULL,
      "read texts from FILE; '-', or no --input: standard input"},
@@ -85,11 +86,13 @@ static const option options[] = {
     {COMMAND_INFO, FLAG, "json", NULL, AT(json), 0, 0, NULL,
      "one JSON object instead of lines to read"},
     {COMMAND_WARMUP, FLAG, "all-models", NULL, AT(all_models), 0, 0, NULL,
-     "every model that is found along the model path"},
+     "every configured model; without any, those along the model path"},
     {COMMAND_WARMUP, NUMBER, "iterations", "N", AT(iterations), 1, 100000, NULL,
      "passes of the first text; else WARMUP_ITERATIONS, else 10"},
     {COMMAND_WARMUP, NUMBER, "time-budget", "MS", AT(time_budget), 1, UINT32_MAX, NULL,
      "begin no pass of a model after so many milliseconds"},
+    {ALL, STRING, "config", "FILE", AT(config), 0, 0, NULL,
+     "configuration file; else CITADEL_CONFIG, else the user's own; '': none"},
     {ALL, NUMBER, "threads", "N", AT(threads), 1, 1024, NULL,
      "compute with N threads; else CITADEL_THREADS, else all CPUs"},
     {ALL, FLAG, "verbose", NULL, AT(verbose), 0, 0, NULL,

@@ -16,14 +16,16 @@ enum {
     COMMAND_TOKENIZE = 2,
     COMMAND_SIMILARITY = 4,
     COMMAND_INFO = 8,
-    COMMAND_WARMUP = 16
+    COMMAND_WARMUP = 16,
+    COMMAND_CONFIG = 32,
+    COMMAND_DOCTOR = 64
 };
 
 /* In the order in which the help names them; CITADEL_PRECISION_* and CITADEL_NORMALIZE_* likewise. */
 enum { FORMAT_JSON, FORMAT_NPY, FORMAT_TEXT };
 
 typedef struct settings {
-    const char *model, *input, *output, *metrics;
+    const char *model, *input, *output, *metrics, *config;
     const char *prompt, *prompt_name, *text_prompt, *text_prompt_name;
     uint32_t precision, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;

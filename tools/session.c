@@ -1,6 +1,5 @@
 #include "session.h"
 
-#include "buffer.h"
 #include "report.h"
 
 #include <stdlib.h>
@@ -20,6 +19,7 @@ bool session_open_engine(citadel_engine **engine, const settings *wanted)
 {
     citadel_error error = CITADEL_ERROR_INIT;
     citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.config_file = wanted->config;
     options.threads = wanted->threads;
     options.log = report_log;
     options.log_level = log_level(wanted);
@@ -46,6 +46,51 @@ void session_close(session *s)
     citadel_model_unload(s->model);
     citadel_engine_destroy(s->engine);
     *s = (session){0};
+}
+
+bool session_config(const session *s, buffer *text)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    size_t length;
+    if (citadel_config_text(s->engine, NULL, 0, &length, &error) != CITADEL_OK)
+        return failed(&error);
+    char *room = buffer_reserve(text, length + 1);
+    if (citadel_config_text(s->engine, room, length + 1, NULL, &error) != CITADEL_OK)
+        return failed(&error);
+    text->used += length;
+    return true;
+}
+
+/* A pack may come to be between the two calls: then the names no longer fit. */
+bool session_names(const session *s, uint32_t which, buffer *text)
+{
+    citadel_error error = CITADEL_ERROR_INIT;
+    size_t length = 0;
+    citadel_status status = citadel_model_names(s->engine, which, NULL, 0, &length, &error);
+    while (status == CITADEL_OK || status == CITADEL_E_CAPACITY) {
+        char *room = buffer_reserve(text, length + 1);
+        status = citadel_model_names(s->engine, which, room, length + 1, &length, &error);
+        if (status == CITADEL_OK) {
+            text->used += length;
+            return true;
+        }
+    }
+    return failed(&error);
+}
+
+bool session_forms(const session *s, const char *name, buffer *text, citadel_error *error)
+{
+    size_t length = 0;
+    citadel_status status = citadel_model_forms(s->engine, name, NULL, NULL, 0, &length, error);
+    while (status == CITADEL_OK || status == CITADEL_E_CAPACITY) {
+        char *room = buffer_reserve(text, length + 1);
+        status = citadel_model_forms(s->engine, name, NULL, room, length + 1, &length, error);
+        if (status == CITADEL_OK) {
+            text->used += length;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool is_text_failure(citadel_status status)

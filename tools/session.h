@@ -2,6 +2,7 @@
 #ifndef CLI_SESSION_H
 #define CLI_SESSION_H
 
+#include "buffer.h"
 #include "citadel_embed.h"
 #include "options.h"
 #include "reader.h"
@@ -17,6 +18,13 @@ typedef struct session {
 bool session_open_engine(citadel_engine **engine, const settings *wanted);
 bool session_open(session *s, const settings *wanted);
 void session_close(session *s);
+
+/* Texts of the library, appended. */
+bool session_config(const session *s, buffer *text);
+bool session_names(const session *s, uint32_t which, buffer *text); /* CITADEL_MODELS_* */
+
+/* Here a failure is not reported, but left in `error`. */
+bool session_forms(const session *s, const char *name, buffer *text, citadel_error *error);
 
 /* Whether `status` is about one text, so that the others can go on. */
 bool is_text_failure(citadel_status status);

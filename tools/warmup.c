@@ -8,28 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct model_names {
-    char **names;
-    size_t count;
-} model_names;
-
-static int32_t add_name(void *user, const char *name, const char *path)
-{
-    model_names *all = user;
-    (void)path;
-    all->names = must_resize(all->names, all->count + 1, sizeof *all->names);
-    size_t size = strlen(name) + 1;
-    all->names[all->count++] = memcpy(must_resize(NULL, size, 1), name, size);
-    return 0;
-}
-
-static void free_names(model_names *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        free(all->names[i]);
-    free(all->names);
-}
-
 static bool warm_up(citadel_engine *engine, const settings *s, const char *name)
 {
     citadel_error error = CITADEL_ERROR_INIT;
@@ -66,27 +44,43 @@ static bool warm_all(citadel_engine *engine, const settings *s, char **names, si
     return cold == 0;
 }
 
-static bool warm_found(citadel_engine *engine, const settings *s)
+/* What the configuration file names, or else what is found along the model path. */
+static bool find_names(const session *found, buffer *text)
 {
-    citadel_error error = CITADEL_ERROR_INIT;
-    model_names all = {0};
-    bool done = citadel_model_list(engine, add_name, &all, &error) == CITADEL_OK;
-    if (!done)
-        report_error("%s", error.message);
-    else if (all.count == 0)
-        report_error("there are no models along the model path");
-    done = done && all.count > 0 && warm_all(engine, s, all.names, all.count);
-    free_names(&all);
+    if (!session_names(found, CITADEL_MODELS_CONFIGURED, text))
+        return false;
+    if (text->used == 0 && !session_names(found, 0, text))
+        return false;
+    if (text->used == 0)
+        report_error("there are no models along the model path, and none are configured");
+    return text->used > 0;
+}
+
+static bool warm_found(const session *found, const settings *s)
+{
+    buffer text = {0};
+    char **names = NULL;
+    size_t count = 0;
+    bool done = find_names(found, &text);
+    for (char *line = text.data, *end; done && line < text.data + text.used; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(text.data + text.used - line));
+        *end = '\0';
+        names = must_resize(names, count + 1, sizeof *names);
+        names[count++] = line;
+    }
+    done = done && warm_all(found->engine, s, names, count);
+    free(names);
+    buffer_free(&text);
     return done;
 }
 
 int run_warmup(const settings *s)
 {
-    citadel_engine *engine;
-    bool done =
-        session_open_engine(&engine, s) &&
-        (s->all_models ? warm_found(engine, s) : warm_all(engine, s, s->texts, s->text_count));
-    citadel_engine_destroy(engine);
+    session opened = {0};
+    bool done = session_open_engine(&opened.engine, s) &&
+                (s->all_models ? warm_found(&opened, s)
+                               : warm_all(opened.engine, s, s->texts, s->text_count));
+    session_close(&opened);
     if (done && (fflush(stdout) != 0 || ferror(stdout))) {
         report_error("cannot write to standard output");
         done = false;

@@ -66,7 +66,10 @@ class _EngineOptions(ctypes.Structure):
         ("mixed_precision", c_int32),
         ("cache_bytes", c_uint64),
         ("cache_idle_seconds", c_uint32),
-        ("reserved0", c_uint32),
+        ("precision", c_int32),
+        ("config_file", c_char_p),
+        ("warmup", c_int32),
+        ("warmup_iterations", c_uint32),
     ]
 
 
@@ -288,14 +291,35 @@ class _Tokens(ctypes.Structure):
     ]
 
 
-_ModelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p, c_char_p, c_char_p)
 _CancelFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
+
+
+class _Diagnostics(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("backend", c_char * 64),
+        ("backend_error", c_char * 496),
+        ("cpu", c_char * 96),
+        ("device", c_char * 96),
+        ("threads", c_uint32),
+        ("cpus", c_uint32),
+        ("mixed_precision", c_uint32),
+        ("compiled", c_uint32),
+        ("cuda_available", c_uint32),
+        ("cuda_devices", c_uint32),
+        ("cuda_major", c_uint32),
+        ("cuda_minor", c_uint32),
+        ("process_bytes", c_uint64),
+        ("device_allocated", c_uint64),
+        ("device_reserved", c_uint64),
+    ]
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     error = ctypes.POINTER(_Error)
     texts = (ctypes.POINTER(c_char_p), ctypes.POINTER(c_size_t), c_size_t)
     output = (c_void_p, c_size_t, c_void_p, error)
+    text = (c_char_p, c_size_t, ctypes.POINTER(c_size_t), error)
     signatures = {
         "citadel_version": (c_char_p, ()),
         "citadel_build_info": (c_char_p, ()),
@@ -313,13 +337,16 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ),
         "citadel_model_pin": (c_int32, (c_void_p, c_char_p, c_void_p, c_uint32, error)),
         "citadel_unload": (c_int32, (c_void_p, c_char_p, ctypes.POINTER(_UnloadReport), error)),
-        "citadel_model_list": (c_int32, (c_void_p, _ModelFunction, c_void_p, error)),
         "citadel_model_warmup": (
             c_int32,
             (c_void_p, ctypes.POINTER(_WarmupPlan), ctypes.POINTER(_WarmupReport), error),
         ),
         "citadel_metrics_snapshot": (c_int32, (c_void_p, ctypes.POINTER(_Metrics), error)),
-        "citadel_metrics_text": (c_int32, (c_void_p, c_void_p, c_size_t, ctypes.POINTER(c_size_t), error)),
+        "citadel_metrics_text": (c_int32, (c_void_p, *text)),
+        "citadel_config_text": (c_int32, (c_void_p, *text)),
+        "citadel_model_names": (c_int32, (c_void_p, c_uint32, *text)),
+        "citadel_model_forms": (c_int32, (c_void_p, c_char_p, c_void_p, *text)),
+        "citadel_diagnose": (c_int32, (c_void_p, ctypes.POINTER(_Diagnostics), error)),
         "citadel_model_dim": (c_size_t, (c_void_p,)),
         "citadel_model_info": (c_int32, (c_void_p, ctypes.POINTER(_Info), error)),
         "citadel_model_prompt": (
@@ -478,6 +505,10 @@ class Engine:
         log_level: int = 0,
         cache_bytes: int = 0,
         cache_idle_seconds: int = 0,
+        precision: str = "auto",
+        config_file: str | os.PathLike | None = None,
+        warmup: bool | None = None,
+        warmup_iterations: int = 0,
     ) -> None:
         self._handle = c_void_p()
         self._dims: dict = {}
@@ -494,6 +525,10 @@ class Engine:
             log_level=log_level,
             cache_bytes=_uint("cache_bytes", cache_bytes, 64),
             cache_idle_seconds=_uint32("cache_idle_seconds", cache_idle_seconds),
+            precision=_choice("precision", precision, PRECISIONS),
+            config_file=_utf8(config_file),
+            warmup=_switch(warmup),
+            warmup_iterations=_uint32("warmup_iterations", warmup_iterations),
         )
         error = _new_error()
         _check(
@@ -525,6 +560,32 @@ class Engine:
             "precision": PRECISIONS[estimate.precision],
             "dim": estimate.dim,
         }
+
+    def config(self) -> str:
+        """What the engine runs with, a line for each value, with its origin."""
+        return self._text("citadel_config_text")
+
+    def model_names(self, *, configured: bool = False) -> list[str]:
+        """Models of the configuration file and, unless ``configured``, of the model path."""
+        return self._text("citadel_model_names", int(configured)).splitlines()
+
+    def model_forms(self, name: str | os.PathLike, *, precision: str = "auto") -> list[str]:
+        """The forms of a model, and why a load would take them or not."""
+        options = _load_options(precision, None, 0)
+        return self._text("citadel_model_forms", _utf8(name), ctypes.byref(options)).splitlines()
+
+    def diagnose(self) -> dict:
+        """What there is to compute with: the fields of ``citadel_diagnostics``."""
+        found = _Diagnostics(size=ctypes.sizeof(_Diagnostics))
+        self._call("citadel_diagnose", ctypes.byref(found))
+        return {k: v.decode() if isinstance(v, bytes) else v for k, v in _figures(found).items()}
+
+    def _text(self, function: str, *arguments) -> str:
+        length = c_size_t()
+        self._call(function, *arguments, None, 0, ctypes.byref(length))
+        buffer = ctypes.create_string_buffer(length.value + 1)
+        self._call(function, *arguments, buffer, len(buffer), ctypes.byref(length))
+        return buffer.value.decode()
 
     def embed(self, name: str | os.PathLike, texts: Sequence[str | bytes], **options) -> np.ndarray:
         """Vectors by the model of that name, which is loaded if need be; as Model.embed else.
@@ -560,17 +621,6 @@ class Engine:
         report = _UnloadReport(size=ctypes.sizeof(_UnloadReport))
         self._call("citadel_unload", _utf8(name), ctypes.byref(report))
         return _figures(report)
-
-    def models(self) -> dict[str, str]:
-        """Every model to be found by name, and the path of its pack."""
-        found = {}
-
-        def add(_, name, path):
-            found[os.fsdecode(name)] = os.fsdecode(path)
-            return 0
-
-        self._call("citadel_model_list", _ModelFunction(add), None)
-        return found
 
     def metrics(self) -> dict:
         """What the engine has counted, and what is in memory now: ``citadel_metrics``.
@@ -879,7 +929,7 @@ def _check_layout() -> None:
     """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
     sizes = {
         _Error: 512,
-        _EngineOptions: 88,
+        _EngineOptions: 104,
         _LoadOptions: 32,
         _Estimate: 64,
         _UnloadReport: 56,
@@ -894,6 +944,7 @@ def _check_layout() -> None:
         _TokenizeOptions: 48,
         _Span: 16,
         _Tokens: 56,
+        _Diagnostics: 816,
     }
     for struct, size in sizes.items():
         if ctypes.sizeof(struct) != size:

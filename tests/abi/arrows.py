@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("include", "examples", "tools", "src", "lib", "shim")
+FOLDERS = ("include", "bench", "examples", "tools", "src", "lib", "shim")
 MAY_INCLUDE = {
     "include": [],
+    "bench": ["include", "src", "lib"],
     "examples": ["include"],
     "tools": ["include", "lib/json", "lib/base"],
     "src": ["include", "lib"],

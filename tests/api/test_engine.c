@@ -65,7 +65,9 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     refuse(optimization, 2, "optimization is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
     refuse(compile, -2, "compile is -2");
     refuse(mixed_precision, INT32_MAX, "mixed_precision is 2147483647");
-    refuse(reserved0, 1, "reserved0");
+    refuse(warmup, -2, "warmup is -2");
+    refuse(warmup_iterations, 1001, "warmup_iterations is '1001'");
+    refuse(precision, 5, "precision is 5");
     refuse(cache_bytes, UINT64_MAX, "cache_bytes is '18446744073709551615'");
     refuse(cache_idle_seconds, 31536001, "cache_idle_seconds is '31536001'");
 #define accept(field, value)    \

@@ -337,77 +337,6 @@ static void test_a_small_buffer_is_told_the_length(void **state)
     citadel_engine_destroy(engine);
 }
 
-/* ---- Listing ------------------------------------------------------------------------------ */
-
-typedef struct listing {
-    int count, end_after;
-    char names[256][64], paths[256][512];
-} listing;
-
-static int32_t note(void *user, const char *name, const char *path)
-{
-    listing *l = user;
-    snprintf(l->names[l->count], 64, "%s", name);
-    snprintf(l->paths[l->count], 512, "%s", path);
-    return ++l->count == l->end_after;
-}
-
-static int place_of(const listing *l, const char *name)
-{
-    for (int i = 0; i < l->count; i++)
-        if (strcmp(l->names[i], name) == 0)
-            return i;
-    return -1;
-}
-
-static void list_with(const char *model_path, listing *l)
-{
-    citadel_engine_options options = test_options(1, 1);
-    citadel_engine *engine;
-    options.model_path = model_path;
-    assert_ok(citadel_engine_create(&options, &engine, &error));
-    l->count = 0;
-    assert_ok(citadel_model_list(engine, note, l, &error));
-    citadel_engine_destroy(engine);
-}
-
-static void test_models_are_listed_as_they_are_found(void **state)
-{
-    (void)state;
-    static listing l;
-    list_with(FAKE_PACKS, &l);
-    int all = l.count;
-    assert_true(all > 10);
-    assert_true(place_of(&l, "number-1") + 1 == place_of(&l, "number-2"));
-    assert_int_equal(place_of(&l, "bad"), -1); /* has packs, but is none */
-    assert_string_equal(l.paths[place_of(&l, "tiny")], FAKE_PACKS "/tiny");
-    list_with(":/nowhere:" FAKE_PACKS "/falls-back:" FAKE_PACKS ":" FAKE_PACKS "/bad:", &l);
-    assert_string_equal(l.paths[place_of(&l, "isa")], FAKE_PACKS "/falls-back/isa");
-    /* The one of falls-back/ comes first, and hides that of bad/. */
-    assert_string_equal(l.paths[place_of(&l, "fail-run")], FAKE_PACKS "/falls-back/fail-run");
-    int seen = 0;
-    for (int i = 0; i < l.count; i++)
-        seen += strcmp(l.names[i], "fail-run") == 0;
-    assert_int_equal(seen, 1);
-    l.end_after = 3;
-    list_with(FAKE_PACKS, &l);
-    assert_int_equal(l.count, 3);
-    l.end_after = 0;
-    list_with("/nowhere", &l);
-    assert_int_equal(l.count, 0);
-}
-
-static void test_a_listing_says_why_not(void **state)
-{
-    (void)state;
-    citadel_engine *engine = new_engine(1, 1);
-    assert_fails(CITADEL_E_INVALID_ARGUMENT, "engine is NULL",
-                 citadel_model_list(NULL, note, NULL, &error));
-    assert_fails(CITADEL_E_INVALID_ARGUMENT, "each is NULL",
-                 citadel_model_list(engine, NULL, NULL, &error));
-    citadel_engine_destroy(engine);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,8 +350,6 @@ int main(void)
         cmocka_unit_test(test_labels_are_escaped),
         cmocka_unit_test(test_no_series_is_there_twice),
         cmocka_unit_test(test_a_small_buffer_is_told_the_length),
-        cmocka_unit_test(test_models_are_listed_as_they_are_found),
-        cmocka_unit_test(test_a_listing_says_why_not),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

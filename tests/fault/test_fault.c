@@ -42,6 +42,58 @@ static citadel_status create_engine(scene *s, citadel_error *own)
     return status;
 }
 
+/* Every kind of line that a configuration file can have. */
+static citadel_status create_engine_with_file(scene *s, citadel_error *own)
+{
+    static const char text[] = "precision: fp32\ncache_bytes: 1G\n"
+                               "models:\n  number-1:\n    aliases: [small, 'x/small']\n"
+                               "    prompts: {query: 'q ', other: 'o '}\n"
+                               "    default_prompt: other\n  there: {path: packs/there}\n";
+    char path[] = "/tmp/citadel-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    citadel_engine_options options = test_options(2, 2);
+    options.log = say_nothing;
+    options.config_file = path;
+    citadel_status status = citadel_engine_create(&options, &s->engine, own);
+    unlink(path);
+    assert_int_equal(status == CITADEL_OK, s->engine != NULL);
+    return status;
+}
+
+static citadel_status load_configured(scene *s, citadel_error *own)
+{
+    const char *text = "the fox";
+    float out[DIM], expected[DIM];
+    citadel_model *model = NULL;
+    citadel_status status = create_engine_with_file(s, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_load(s->engine, FAKE_PACKS "/number-1", NULL, &model, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_embed(model, &text, NULL, 1, NULL, out, DIM, NULL, own);
+    if (status == CITADEL_OK) {
+        reference(model, "o the fox", 1, expected);
+        assert_vector(out, expected, DIM);
+    }
+    citadel_model_unload(model);
+    return status;
+}
+
+static citadel_status tell_everything(scene *s, citadel_error *own)
+{
+    char text[8192];
+    citadel_diagnostics found = CITADEL_DIAGNOSTICS_INIT;
+    citadel_status status = create_engine_with_file(s, own);
+    if (status == CITADEL_OK)
+        status = citadel_config_text(s->engine, text, sizeof text, NULL, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_names(s->engine, 0, text, sizeof text, NULL, own);
+    if (status == CITADEL_OK)
+        status = citadel_model_forms(s->engine, "tiny", NULL, text, sizeof text, NULL, own);
+    return status == CITADEL_OK ? citadel_diagnose(s->engine, &found, own) : status;
+}
+
 static citadel_status load_model(scene *s, citadel_error *own)
 {
     citadel_status status = citadel_model_load(s->engine, "tiny", NULL, &s->model, own);
@@ -223,21 +275,6 @@ static citadel_status warm_up(scene *s, citadel_error *own)
     return status;
 }
 
-static int32_t count(void *number, const char *name, const char *path)
-{
-    assert_true(name[0] && path[0]);
-    ++*(int *)number;
-    return 0;
-}
-
-static citadel_status list_models(scene *s, citadel_error *own)
-{
-    int models = 0;
-    citadel_status status = citadel_model_list(s->engine, count, &models, own);
-    assert_int_equal(status == CITADEL_OK, models > 0);
-    return status;
-}
-
 static const step steps[] = {
     {"create an engine", 0, 0, create_engine},
     {"load", 1, 0, load_model},
@@ -254,7 +291,9 @@ static const step steps[] = {
     {"pin", 1, 0, pin},
     {"unload by name", 1, 0, unload},
     {"warm up", 1, 1, warm_up},
-    {"list", 1, 0, list_models},
+    {"create an engine with a configuration file", 0, 0, create_engine_with_file},
+    {"load by path what is configured", 0, 0, load_configured},
+    {"tell everything", 0, 0, tell_everything},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -390,6 +429,13 @@ static void test_threads_that_cannot_be_started(void **state)
                      3);
 }
 
+static void test_a_configuration_file_that_cannot_be_read(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with_every_fault(&steps[15], FAULT_OPEN, EACCES, CITADEL_E_IO), 1);
+    assert_int_equal(run_with_every_fault(&steps[15], FAULT_FSTAT, EIO, CITADEL_E_IO), 1);
+}
+
 /* A new pack is renamed into the place of the one that is being loaded. */
 static struct {
     char here[64], next[64], gone[64];
@@ -469,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_weights_of_a_form_that_failed_serve_the_next),
         cmocka_unit_test(test_fall_backs_and_recoveries_are_counted),
         cmocka_unit_test(test_threads_that_cannot_be_started),
+        cmocka_unit_test(test_a_configuration_file_that_cannot_be_read),
         cmocka_unit_test(test_a_pack_replaced_during_its_load_is_not_mixed),
         cmocka_unit_test(test_bad_packs_leave_nothing_behind),
     };

@@ -78,7 +78,7 @@ def embedded(model):
 def test_help_names_every_command():
     process = run("--help")
     assert process.returncode == 0 and process.stderr == b""
-    for command in ("embed", "tokenize", "similarity", "info", "warmup"):
+    for command in ("embed", "tokenize", "similarity", "info", "warmup", "config", "doctor"):
         assert f"\n  {command} ".encode() in process.stdout
 
 
@@ -91,6 +91,16 @@ def test_help_of_a_command(command):
     assert "--model MODEL" in text and "Examples:\n  citadel-embed " in text
     assert max(map(len, text.splitlines())) <= 100
     assert run(command, "-h").stdout == process.stdout
+
+
+@pytest.mark.parametrize("command", ["config", "doctor"])
+def test_help_of_a_command_without_a_model(command):
+    process = run(command, "--help")
+    text = process.stdout.decode()
+    assert process.returncode == 0 and process.stderr == b""
+    assert text.startswith(f"Usage: citadel-embed {command} ")
+    assert "--config FILE" in text and "--model" not in text
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_help_asks_for_nothing_else():
@@ -108,7 +118,10 @@ def test_version():
     "arguments, named",
     [
         ([], ["no command", "citadel-embed --help"]),
-        (["frobnicate"], ["'frobnicate'", "embed, tokenize, similarity, info", "citadel-embed --help"]),
+        (
+            ["frobnicate"],
+            ["'frobnicate'", "embed, tokenize, similarity, info, config, doctor", "citadel-embed --help"],
+        ),
         (["embed"], ["--model"]),
         (["embed", "--modle", "m"], ["'--modle'"]),
         (["embed", "--mod", "m"], ["'--mod'"]),
@@ -951,3 +964,194 @@ def test_a_time_budget_ends_a_warm_up(model, tmp_path):
     code, out, _ = warmup("--time-budget", 1, model, path=tmp_path)
     assert code == 0
     assert out[0].endswith("s, all of its time budget")
+
+
+# ---- Configuration -------------------------------------------------------------------------------
+
+SWITCHES = [
+    "inference_optimization",
+    "torch_compile_enabled",
+    "mixed_precision_enabled",
+    "model_warmup_enabled",
+]
+NO_HOME = {"HOME": "/nowhere", "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
+
+
+def configuration(*arguments, env=None):
+    """From each name to its value and its origin."""
+    clean = {
+        name: "" for name in os.environ if name.startswith(("CITADEL_", "MODEL_")) or name.lower() in SWITCHES
+    }
+    process = run("config", *arguments, env={**clean, **NO_HOME, **(env or {})})
+    assert process.returncode == 0 and process.stderr == b"", process.stderr
+    lines = process.stdout.decode().splitlines()
+    return {line.split(" = ")[0]: line.split(" = ", 1)[1].split("   # ") for line in lines}
+
+
+def refused(text, tmp_path):
+    """What is said about a configuration file."""
+    path = tmp_path / "c.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    process = run("config", "--config", path)
+    assert process.returncode == 1 and process.stdout == b""
+    message = process.stderr.decode()
+    assert message.count("\n") == 1 and message.startswith(f"citadel-embed: {path}: line ")
+    return message.removeprefix(f"citadel-embed: {path}: ").strip()
+
+
+def test_without_anything_the_configuration_is_the_default():
+    found = configuration()
+    assert found.pop("model_path")[1] == "default"
+    assert {origin for _, origin in found.values()} == {"default"}
+    assert found["config_file"][0] == "none"
+    assert found["model_cache_size"][0] == "4" and found["warmup_iterations"][0] == "10"
+    assert [found[name][0] for name in SWITCHES] == ["true", "true", "false", "false"]
+
+
+def test_origins_of_the_configuration(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("threads: 3\nmodel_cache_size: 5\nbatch_tokens: 99\n")
+    found = configuration("--threads", "1", env={"CITADEL_CONFIG": str(path), "MODEL_CACHE_SIZE": "6"})
+    assert found["config_file"] == [str(path), "variable CITADEL_CONFIG"]
+    assert found["threads"] == ["1", "option threads"]
+    assert found["model_cache_size"] == ["6", "variable MODEL_CACHE_SIZE"]
+    assert found["batch_tokens"] == ["99", f"{path}:3"]
+    assert configuration("--config", "", env={"CITADEL_CONFIG": str(path)})["batch_tokens"][0] == "1024"
+
+
+def test_the_users_own_file_is_found(tmp_path):
+    folder = tmp_path / ".config" / "citadel"
+    folder.mkdir(parents=True)
+    (folder / "optimization_config.yaml").write_text("threads: 3\n")
+    found = configuration(env={"HOME": str(tmp_path)})
+    assert found["config_file"] == [str(folder / "optimization_config.yaml"), "default"]
+    assert found["threads"][0] == "3"
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("a: 1\n", ["line 1", "unknown key 'a'", "inference_optimization", "models"]),
+        ("threads: 2\nmodel_cache_size: 0\n", ["line 2", "is '0'", "from 1 to 1000"]),
+        ("model_cache_size: -1\n", ["line 1", "is '-1'", "from 1 to 1000"]),
+        ("model_cache_size: 1e9\n", ["line 1", "is '1e9'", "from 1 to 1000"]),
+        ("\n\nmodel_cache_size: [4]\n", ["line 3", "a list", "a whole number"]),
+        ("torch_compile_enabled: maybe\n", ["line 1", "'maybe'", "true, false"]),
+        ("threads: 1\nthreads: 1\n", ["line 2", "'threads'", "line 1"]),
+        ("threads: {\n", ["not YAML"]),
+        (b"threads: \xff\n", ["line 1", "not UTF-8"]),
+        ("[" * 1000, ["line 1", "more than 8"]),
+        ("models: {a: , b: {aliases: [a]}}\n", ["line 1", "'a'"]),
+    ],
+)
+def test_faults_of_a_configuration_file(text, named, tmp_path):
+    message = refused(text, tmp_path)
+    for piece in named:
+        assert piece in message
+
+
+def test_a_configuration_file_that_is_not_there():
+    for command in (["config"], ["embed", "--model", "m", "text"], ["doctor"]):
+        process = run(*command, "--config", "/nowhere/c.yaml")
+        assert process.returncode == 1 and b"'/nowhere/c.yaml': No such file" in process.stderr
+
+
+@pytest.mark.parametrize(
+    "variable, value, named",
+    [
+        ("MODEL_WARMUP_ENABLED", "perhaps", "true, false"),
+        ("WARMUP_ITERATIONS", "1001", "from 1 to 1000"),
+        ("MODEL_CACHE_SIZE", "1e9", "from 1 to 1000"),
+        ("CITADEL_PRECISION", "fp8", "auto, fp32, bf16, fp16 or int8"),
+        ("CITADEL_BACKEND", "native", "does not have yet"),
+    ],
+)
+def test_garbage_in_the_environment(variable, value, named):
+    process = run("config", env={variable: value})
+    assert process.returncode == 1
+    assert f"{variable} is '{value}'" in process.stderr.decode() and named in process.stderr.decode()
+
+
+def test_shipped_files_say_what_the_operations_guide_asks_for():
+    found = configuration("--config", REPO / "optimization_config.yaml")
+    assert [found[name][0] for name in SWITCHES] == ["true"] * 4
+    assert found["model_cache_size"][0] == "4" and found["warmup_iterations"][0] == "10"
+    models = [name.split(".", 1)[1] for name in found if name.startswith("models.")]
+    assert sum(name.endswith(".alias") for name in models) == 4
+    assert found["models.e5-small-v2.prompts.query"][0] == '"query: "'
+    lines = (REPO / ".env.example").read_text().splitlines()
+    settings = [line.lstrip("#") for line in lines if "=" in line and " " not in line]
+    variables = dict(line.split("=", 1) for line in settings)
+    found = configuration(env=variables)
+    assert [found[name][0] for name in SWITCHES] == ["true"] * 4
+    assert found["model_cache_size"] == ["4", "variable MODEL_CACHE_SIZE"]
+    assert found["warmup_iterations"] == ["10", "variable WARMUP_ITERATIONS"]
+
+
+def test_a_configured_model_has_its_alias_and_prompt(model, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"models:\n  mini:\n    path: {model}\n    aliases: [m]\n    prompts: {{q: 'ask: '}}\n")
+    plain = vectors(run("embed", "--model", model, "ask: a cat"))
+    named = run("embed", "--model", "m", "--config", path, "--prompt-name", "q", "a cat")
+    assert named.returncode == 0, named.stderr
+    np.testing.assert_allclose(vectors(named), plain, atol=ROUNDING)
+
+
+# ---- Doctor --------------------------------------------------------------------------------------
+
+
+def findings(process):
+    """From what was looked at to the mark, the finding and what to do."""
+    found, lines = {}, process.stdout.decode().splitlines()
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line[0] in "✓✗":
+            name, _, finding = line[2:].partition(": ")
+            found[name] = (line[0], finding, after.strip() if after.startswith("    ") else "")
+    return found
+
+
+def test_doctor(model):
+    process = run("doctor", env={"CITADEL_MODEL_PATH": str(model.parent), **NO_HOME})
+    found = findings(process)
+    assert process.returncode == 0, process.stdout.decode()
+    assert found["backend"][:2] == ("✓", "libtorch 2.11.0")
+    assert found["compile"][0] == "✓"
+    assert found["process memory"][0] == "✓"
+    assert found[f"model {model.name}"][2].startswith("taken: ")
+    for name in (
+        "CUDA",
+        "compute capability",
+        "mixed precision",
+        "C++ compiler",
+        "CPU",
+        "threads",
+        "GPU memory",
+    ):
+        mark, _, advice = found[name]
+        assert mark == "✓" or advice.startswith("do: ")
+
+
+def test_doctor_without_anything_to_compute_with(tmp_path):
+    env = {
+        "CITADEL_MODEL_PATH": str(tmp_path),
+        "CITADEL_TORCH_BACKEND": "/nowhere/b.so",
+        "PATH": "",
+        **NO_HOME,
+    }
+    process = run("doctor", env={**env, **NO_HOME})
+    found = findings(process)
+    assert process.returncode == 1
+    assert found["backend"][0] == "✗" and "/nowhere/b.so" in found["backend"][1]
+    assert found["models"][:2] == ("✗", "none that can be used")
+    assert found["C++ compiler"][0] == "✗" or os.environ.get("CXX")
+    assert all(advice.startswith("do: ") for mark, _, advice in found.values() if mark == "✗")
+
+
+def test_doctor_names_a_model_that_is_broken(model, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "citadel.json").write_text("{}")
+    env = {"CITADEL_MODEL_PATH": f"{model.parent}:{tmp_path}", **NO_HOME}
+    process = run("doctor", env=env)
+    mark, reason, advice = findings(process)["model broken"]
+    assert mark == "✗" and reason and advice.startswith("do: ")
+    assert process.returncode == 0

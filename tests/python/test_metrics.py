@@ -166,8 +166,3 @@ def test_what_cancel_raises_is_raised(model):
 def test_a_bad_plan_is_refused(model):
     with pytest.raises(citadel_embed.CitadelError, match=r"lengths\[0\] is 100000, expected 2 to"):
         model.warmup(lengths=[100000])
-
-
-def test_models_are_listed():
-    with citadel_embed.Engine(model_path=PACK.parent) as engine:
-        assert engine.models()[PACK.name] == str(PACK)

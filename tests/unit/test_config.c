@@ -2,17 +2,24 @@
 
 #include "config.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static ce_error error;
 static ce_config config;
 
-static const char *const variables[] = {"CITADEL_THREADS",        "MODEL_CACHE_SIZE",
-                                        "CITADEL_CACHE_BYTES",    "CITADEL_CACHE_IDLE_SECONDS",
-                                        "CITADEL_MODEL_PATH",     "CITADEL_TORCH_BACKEND",
-                                        "XDG_DATA_HOME",          "HOME",
-                                        "INFERENCE_OPTIMIZATION", "TORCH_COMPILE_ENABLED",
-                                        "MIXED_PRECISION_ENABLED"};
+static const char *const variables[] = {"CITADEL_THREADS",         "MODEL_CACHE_SIZE",
+                                        "CITADEL_CACHE_BYTES",     "CITADEL_CACHE_IDLE_SECONDS",
+                                        "CITADEL_MODEL_PATH",      "CITADEL_TORCH_BACKEND",
+                                        "XDG_DATA_HOME",           "HOME",
+                                        "INFERENCE_OPTIMIZATION",  "TORCH_COMPILE_ENABLED",
+                                        "MIXED_PRECISION_ENABLED", "MODEL_WARMUP_ENABLED",
+                                        "WARMUP_ITERATIONS",       "CITADEL_PRECISION",
+                                        "CITADEL_BACKEND",         "CITADEL_BATCH_TOKENS",
+                                        "CITADEL_CONFIG",          "XDG_CONFIG_HOME"};
 
 static int clear_environment(void **state)
 {
@@ -60,6 +67,10 @@ static void test_without_options_and_environment_there_are_defaults(void **state
     assert_true(config.optimization);
     assert_true(config.compile);
     assert_false(config.mixed_precision);
+    assert_false(config.warmup_enabled);
+    assert_int_equal(config.warmup_iterations, 10);
+    assert_int_equal(config.precision, CITADEL_PRECISION_AUTO);
+    assert_null(config.file.path);
 }
 
 static void test_environment_sets_what_options_leave_open(void **state)
@@ -71,7 +82,16 @@ static void test_environment_sets_what_options_leave_open(void **state)
     setenv("CITADEL_CACHE_IDLE_SECONDS", "31536000", 1);
     setenv("CITADEL_MODEL_PATH", "/here:/there", 1);
     setenv("CITADEL_TORCH_BACKEND", "/torch.so", 1);
+    setenv("CITADEL_BATCH_TOKENS", "64", 1);
+    setenv("MODEL_WARMUP_ENABLED", "true", 1);
+    setenv("WARMUP_ITERATIONS", "7", 1);
+    setenv("CITADEL_PRECISION", "bf16", 1);
+    setenv("CITADEL_BACKEND", "torch", 1);
     read_with(NULL);
+    assert_int_equal(config.batch_tokens, 64);
+    assert_true(config.warmup_enabled);
+    assert_int_equal(config.warmup_iterations, 7);
+    assert_int_equal(config.precision, CITADEL_PRECISION_BF16);
     assert_int_equal(config.threads, 3);
     assert_int_equal(config.cache_models, 17);
     assert_int_equal(config.cache_bytes, 3145728);
@@ -334,8 +354,15 @@ static void test_options_out_of_range_are_refused_by_name(void **state)
     options.compile = -2;
     refuse_with(&options, CE_E_INVALID_ARGUMENT, "compile is -2");
     options = none;
-    options.reserved0 = 1;
-    refuse_with(&options, CE_E_INVALID_ARGUMENT, "reserved0 must be 0");
+    options.warmup = 2;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "warmup is 2");
+    options = none;
+    options.warmup_iterations = 1001;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT,
+                "warmup_iterations is '1001', expected a whole number from 1 to 1000");
+    options = none;
+    options.precision = 5;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "precision is 5");
     options = none;
     options.cache_idle_seconds = 31536001;
     refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_idle_seconds is '31536001'");
@@ -359,15 +386,194 @@ static void test_structs_of_other_versions(void **state)
     assert_int_equal(config.threads, 5);
     ce_config_free(&config);
     newer.later = 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 88");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 104");
     newer.known.size = 0;
     refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 0");
     newer.known.size = sizeof newer.known - 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 87");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 103");
     newer.known.size = SIZE_MAX;
     refuse_with(&newer.known, CE_E_ABI, "_INIT");
 }
 
+static void test_precision_and_backend_are_words(void **state)
+{
+    (void)state;
+    static const char *const precisions[] = {"FP32", "fp8", "1", "auto ", "half"};
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        setenv("CITADEL_PRECISION", precisions[i], 1);
+        refuse_with(NULL, CE_E_INVALID_ARGUMENT, "expected auto, fp32, bf16, fp16 or int8");
+    }
+    setenv("CITADEL_PRECISION", "int8", 1);
+    setenv("CITADEL_BACKEND", "native", 1);
+    refuse_with(NULL, CE_E_UNSUPPORTED, "CITADEL_BACKEND is 'native', which this version does not");
+    setenv("CITADEL_BACKEND", "cuda", 1);
+    refuse_with(NULL, CE_E_INVALID_ARGUMENT, "CITADEL_BACKEND is 'cuda', expected auto or torch");
+    setenv("CITADEL_BACKEND", "auto", 1);
+    read_with(NULL);
+    assert_int_equal(config.precision, CITADEL_PRECISION_INT8);
+}
+
+/* ---- File --------------------------------------------------------------------------------- */
+
+/* Home of nobody but these tests, with a configuration in its usual place. */
+static char home[] = "/tmp/citadel_embed-home-XXXXXX", usual[96];
+
+static int make_home(void **state)
+{
+    (void)state;
+    char folder[48];
+    clear_environment(NULL);
+    strcpy(home + sizeof home - 7, "XXXXXX");
+    if (!mkdtemp(home))
+        return -1;
+    snprintf(folder, sizeof folder, "%s/.config", home);
+    snprintf(usual, sizeof usual, "%s/citadel", folder);
+    if (mkdir(folder, 0700) != 0 || mkdir(usual, 0700) != 0)
+        return -1;
+    strcat(usual, "/optimization_config.yaml");
+    return setenv("HOME", home, 1);
+}
+
+static int drop_home(void **state)
+{
+    char command[128];
+    drop_config(state);
+    snprintf(command, sizeof command, "rm -r '%s'", home);
+    return system(command);
+}
+
+static void write_to(const char *path, const char *text)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_true(fputs(text, out) >= 0);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void test_a_file_sets_what_options_and_environment_leave_open(void **state)
+{
+    (void)state;
+    write_to(usual, "threads: 5\nmodel_cache_size: 6\nbatch_tokens: 77\nprecision: fp32\n"
+                    "model_warmup_enabled: true\nwarmup_iterations: 3\nmodel_path: /models\n"
+                    "torch_compile_enabled: false\ncache_bytes: 1K\n");
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.threads = 2;
+    setenv("CITADEL_THREADS", "3", 1);
+    setenv("MODEL_CACHE_SIZE", "4", 1);
+    read_with(&options);
+    assert_string_equal(config.file.path, usual);
+    assert_int_equal(config.threads, 2);
+    assert_int_equal(config.cache_models, 4);
+    assert_int_equal(config.batch_tokens, 77);
+    assert_int_equal(config.precision, CITADEL_PRECISION_FP32);
+    assert_true(config.warmup_enabled);
+    assert_int_equal(config.warmup_iterations, 3);
+    assert_string_equal(config.model_path, "/models");
+    assert_false(config.compile);
+    assert_int_equal(config.cache_bytes, 1024);
+    assert_int_equal(config.origins[CE_SET_THREADS], CE_FROM_OPTION);
+    assert_int_equal(config.origins[CE_SET_CACHE_MODELS], CE_FROM_VARIABLE);
+    assert_int_equal(config.origins[CE_SET_BATCH_TOKENS], CE_FROM_FILE);
+    assert_int_equal(config.origins[CE_SET_OPTIMIZATION], CE_FROM_DEFAULT);
+}
+
+static void test_a_fault_in_the_file_counts_even_where_it_is_overruled(void **state)
+{
+    (void)state;
+    write_to(usual, "model_path: /x\nthreads: none\n");
+    setenv("CITADEL_THREADS", "3", 1);
+    refuse_with(NULL, CE_E_INVALID_ARGUMENT, "yaml: line 2: threads is 'none', expected a whole");
+    assert_null(config.file.path);
+}
+
+static void test_which_file_is_read(void **state)
+{
+    (void)state;
+    char other[64], third[64];
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    snprintf(other, sizeof other, "%s/other.yaml", home);
+    snprintf(third, sizeof third, "%s/third.yaml", home);
+    write_to(usual, "threads: 1\n");
+    write_to(other, "threads: 2\n");
+    write_to(third, "threads: 3\n");
+    setenv("CITADEL_CONFIG", other, 1);
+    options.config_file = third;
+    read_with(&options);
+    assert_int_equal(config.threads, 3);
+    ce_config_free(&config);
+    read_with(NULL);
+    assert_int_equal(config.threads, 2);
+    ce_config_free(&config);
+    options.config_file = "";
+    read_with(&options);
+    assert_null(config.file.path);
+    ce_config_free(&config);
+    options.config_file = NULL;
+    options.flags = CITADEL_ENGINE_NO_ENVIRONMENT;
+    read_with(&options);
+    assert_null(config.file.path);
+    ce_config_free(&config);
+    options.config_file = other;
+    read_with(&options);
+    assert_int_equal(config.threads, 2);
+    ce_config_free(&config);
+
+    setenv("CITADEL_CONFIG", "/nowhere/c.yaml", 1);
+    refuse_with(NULL, CE_E_NOT_FOUND, "'/nowhere/c.yaml'");
+    unsetenv("CITADEL_CONFIG");
+    setenv("XDG_CONFIG_HOME", "relative", 1); /* the XDG rules: to be ignored */
+    read_with(NULL);
+    assert_int_equal(config.threads, 1);
+    ce_config_free(&config);
+    setenv("XDG_CONFIG_HOME", "/nowhere", 1);
+    read_with(NULL);
+    assert_null(config.file.path);
+    /* The working directory is no place for it. */
+    ce_config_free(&config);
+    assert_int_equal(chdir(home), 0);
+    write_to("optimization_config.yaml", "threads: none\n");
+    read_with(NULL);
+    assert_int_equal(chdir("/"), 0);
+}
+
+static void test_without_optimization_the_baseline_is_left(void **state)
+{
+    (void)state;
+    write_to(usual, "mixed_precision_enabled: true\nprecision: bf16\n"
+                    "models: {a: {precision: int8}}\n");
+    setenv("INFERENCE_OPTIMIZATION", "false", 1);
+    read_with(NULL);
+    assert_false(config.compile || config.mixed_precision);
+    assert_int_equal(config.precision, CITADEL_PRECISION_AUTO);
+    assert_int_equal(ce_config_precision(&config, config.file.models), CITADEL_PRECISION_AUTO);
+    assert_true(config.masked[CE_SET_COMPILE] && config.masked[CE_SET_PRECISION]);
+    assert_false(config.masked[CE_SET_OPTIMIZATION]);
+}
+
+static void test_what_the_file_says_of_a_model(void **state)
+{
+    (void)state;
+    write_to(usual, "precision: bf16\nmodel_warmup_enabled: true\n"
+                    "models: {a: {precision: fp32, warmup: false}, b: }\n");
+    read_with(NULL);
+    const ce_config_model *a = &config.file.models[0], *b = &config.file.models[1];
+    assert_int_equal(ce_config_precision(&config, a), CITADEL_PRECISION_FP32);
+    assert_int_equal(ce_config_precision(&config, b), CITADEL_PRECISION_BF16);
+    assert_int_equal(ce_config_precision(&config, NULL), CITADEL_PRECISION_BF16);
+    assert_false(ce_config_warms_up(&config, a));
+    assert_true(ce_config_warms_up(&config, b));
+    assert_true(ce_config_warms_up(&config, NULL));
+    ce_config_free(&config);
+    /* The environment comes before every line of the file. */
+    setenv("CITADEL_PRECISION", "auto", 1);
+    setenv("MODEL_WARMUP_ENABLED", "true", 1);
+    read_with(NULL);
+    a = &config.file.models[0];
+    assert_int_equal(ce_config_precision(&config, a), CITADEL_PRECISION_AUTO);
+    assert_true(ce_config_warms_up(&config, a));
+}
+
+#define WITH_HOME(test) cmocka_unit_test_setup_teardown(test, make_home, drop_home)
 #define WITH_CLEAN_ENVIRONMENT(test) \
     cmocka_unit_test_setup_teardown(test, clear_environment, drop_config)
 
@@ -388,6 +594,12 @@ int main(void)
         WITH_CLEAN_ENVIRONMENT(test_models_are_under_the_data_home_by_default),
         WITH_CLEAN_ENVIRONMENT(test_options_out_of_range_are_refused_by_name),
         WITH_CLEAN_ENVIRONMENT(test_structs_of_other_versions),
+        WITH_CLEAN_ENVIRONMENT(test_precision_and_backend_are_words),
+        WITH_HOME(test_a_file_sets_what_options_and_environment_leave_open),
+        WITH_HOME(test_a_fault_in_the_file_counts_even_where_it_is_overruled),
+        WITH_HOME(test_which_file_is_read),
+        WITH_HOME(test_without_optimization_the_baseline_is_left),
+        WITH_HOME(test_what_the_file_says_of_a_model),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
