@@ -173,7 +173,7 @@ static citadel_model *find_form(const ce_cache *cache, const ce_cache_waiter *se
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
-static int add_slot(citadel_engine *engine, const ce_cache_waiter *self, citadel_model **out,
+static int add_slot(citadel_engine *engine, ce_cache_waiter *self, citadel_model **out,
                     ce_error *error)
 {
     ce_cache *cache = &engine->cache;
@@ -193,6 +193,7 @@ static int add_slot(citadel_engine *engine, const ce_cache_waiter *self, citadel
     cache->models = model;
     cache->count++;
     cache->bytes += self->need;
+    ce_room_keep_spare(cache, self);
     *out = model;
     return CE_OK;
 }
@@ -223,6 +224,9 @@ static int load(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, ce
     pthread_mutex_unlock(&cache->lock);
     /* What was removed is freed before the new model takes its memory. */
     free_evicted(model->engine, self);
+    pthread_mutex_lock(&cache->lock);
+    ce_room_give_spare(cache, self);
+    pthread_mutex_unlock(&cache->lock);
     int status = ce_model_load(model, pack, error);
     pthread_mutex_lock(&cache->lock);
     if (status == CE_OK)

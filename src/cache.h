@@ -52,6 +52,10 @@ typedef struct ce_cache_waiter {
     uint64_t need;     /* bytes, by the estimate */
     ce_deadline deadline;
     citadel_model *removed; /* made room, and must be freed before the load; chained by slot.next */
+    size_t removed_count;   /* of these, and their bytes */
+    uint64_t removed_bytes;
+    size_t spare_count; /* what they gave beyond the need: nobody's, until they are freed */
+    uint64_t spare_bytes;
 } ce_cache_waiter;
 
 typedef struct ce_cache {

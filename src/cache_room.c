@@ -100,7 +100,7 @@ static citadel_model *oldest(const ce_cache *cache, int (*belongs)(const citadel
     return found;
 }
 
-/* Off the ledger at once, as whoever evicts frees the memory before taking any. */
+/* Off the ledger at once, as whoever evicts frees the memory before taking any. What is left over: ce_room_keep_spare. */
 static void evict(ce_cache *cache, ce_cache_waiter *self, citadel_model *model,
                   ce_counter *evictions)
 {
@@ -109,7 +109,26 @@ static void evict(ce_cache *cache, ce_cache_waiter *self, citadel_model *model,
     model->slot.evicted = 1;
     model->slot.next = self->removed;
     self->removed = model;
+    self->removed_count++;
+    self->removed_bytes += model->slot.bytes;
     ce_metrics_add(evictions, 1);
+}
+
+void ce_room_keep_spare(ce_cache *cache, ce_cache_waiter *self)
+{
+    self->spare_count = self->removed_count > 1 ? self->removed_count - 1 : 0;
+    self->spare_bytes = self->removed_bytes > self->need ? self->removed_bytes - self->need : 0;
+    cache->count += self->spare_count;
+    cache->bytes += self->spare_bytes;
+}
+
+void ce_room_give_spare(ce_cache *cache, ce_cache_waiter *self)
+{
+    cache->count -= self->spare_count;
+    cache->bytes -= self->spare_bytes;
+    self->spare_count = 0;
+    self->spare_bytes = 0;
+    pthread_cond_broadcast(&cache->changed);
 }
 
 /* Nothing goes unless that is enough. */
@@ -217,21 +236,22 @@ int ce_room_make(ce_cache *cache, ce_cache_waiter *self, int *room, ce_error *er
     return ce_room_wait(cache, &self->deadline, "room in the cache", error);
 }
 
+/* Nothing goes unless that is enough, here either. */
 int ce_room_settle(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, uint64_t bytes,
                    ce_error *error)
 {
     uint64_t estimate = model->slot.bytes;
     cache->bytes += bytes - estimate;
     model->slot.bytes = bytes;
-    citadel_model *next;
-    while (cache->budget && cache->bytes > cache->budget &&
-           (next = oldest(cache, ce_room_may_evict)))
-        evict(cache, self, next, &cache->metrics->evictions_bytes);
-    if (!cache->budget || cache->bytes <= cache->budget)
+    ledger stays = without(cache, sum_of(cache, ce_room_may_evict));
+    int enough = !cache->budget || stays.bytes <= cache->budget;
+    while (enough && cache->budget && cache->bytes > cache->budget)
+        evict(cache, self, oldest(cache, ce_room_may_evict), &cache->metrics->evictions_bytes);
+    if (enough)
         return CE_OK;
     return ce_fail(error, bytes > cache->budget ? CE_E_NO_MEMORY : CE_E_BUSY,
                    "model '%s' takes %llu bytes, not the estimated %llu, and other models %llu, "
                    "above the cache's budget of %llu: raise cache_bytes (CITADEL_CACHE_BYTES)",
                    self->pack->name, (unsigned long long)bytes, (unsigned long long)estimate,
-                   (unsigned long long)(cache->bytes - bytes), (unsigned long long)cache->budget);
+                   (unsigned long long)(stays.bytes - bytes), (unsigned long long)cache->budget);
 }

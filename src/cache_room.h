@@ -10,6 +10,11 @@
 int ce_room_make(ce_cache *cache, ce_cache_waiter *self, int *room, ce_error *error);
 void ce_room_leave_queue(ce_cache *cache, ce_cache_waiter *self);
 
+/* Models that made room are in memory until they are freed: what they gave beyond the need stays on the ledger until
+ * then. */
+void ce_room_keep_spare(ce_cache *cache, ce_cache_waiter *self);
+void ce_room_give_spare(ce_cache *cache, ce_cache_waiter *self);
+
 /* A model has been loaded and takes `bytes`: the budget is to hold for that, not for the estimate. */
 int ce_room_settle(ce_cache *cache, ce_cache_waiter *self, citadel_model *model, uint64_t bytes,
                    ce_error *error);

@@ -354,10 +354,13 @@ uint64_t ce_pack_weight_bytes(const ce_pack *pack)
 static int find_vectors(const ce_pack *pack, ce_golden *golden, ce_error *error)
 {
     int status = ce_pack_map(pack, pack->golden_vectors, &golden->file, error);
-    if (status == CE_OK)
-        status = ce_safetensors_read(golden->file.data, golden->file.size, &golden->tensors, error);
     if (status != CE_OK)
         return status;
+    status = ce_safetensors_read(golden->file.data, golden->file.size, &golden->tensors, error);
+    if (status != CE_OK) {
+        ce_error_prefix(error, "%s", pack->golden_vectors);
+        return status;
+    }
     const ce_tensor *vectors = ce_safetensors_find(&golden->tensors, "vectors");
     if (!vectors || vectors->dtype != CE_DTYPE_F32 || vectors->dims != 2 ||
         (size_t)vectors->shape[0] != golden->count || vectors->shape[1] != pack->dim)

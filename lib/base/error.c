@@ -51,10 +51,18 @@ int ce_fail(ce_error *error, int code, const char *format, ...)
     return code;
 }
 
-/* Join two parts with ": ", the second one being cut if both do not fit. */
+/* Join two parts with ": ". Of a head that is too long, a path mostly, the end goes first, so that the cause is told. */
 static void join(ce_error *error, const char *head, const char *tail)
 {
-    int printed = snprintf(error->message, sizeof error->message, "%s: %s", head, tail);
+    enum { ROOM = sizeof error->message - sizeof "...: " };
+    size_t first = strlen(head), second = strlen(tail);
+    const char *dots = "";
+    if (first + second > ROOM && first > ROOM / 2) {
+        first = second < ROOM / 2 ? ROOM - second : ROOM / 2;
+        dots = "...";
+    }
+    int printed =
+        snprintf(error->message, sizeof error->message, "%.*s%s: %s", (int)first, head, dots, tail);
     if (printed < 0)
         error->message[0] = '\0';
     ce_error_tidy(error->message);

@@ -415,8 +415,10 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> int:
     return choices.index(value)
 
 
-def _switch(value: bool | None) -> int:
-    """A CITADEL_SWITCH_*; None leaves it to the environment."""
+def _switch(name: str, value: bool | None) -> int:
+    """A CITADEL_SWITCH_*; None leaves it to the environment. Any text is true in Python, "off" too."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected True, False or None")
     return 0 if value is None else 1 if value else -1
 
 
@@ -519,15 +521,15 @@ class Engine:
             torch_backend=_utf8(torch_backend),
             cache_models=_uint32("cache_models", cache_models),
             batch_tokens=_uint32("batch_tokens", batch_tokens),
-            optimization=_switch(optimization),
-            compile=_switch(compile),
-            mixed_precision=_switch(mixed_precision),
+            optimization=_switch("optimization", optimization),
+            compile=_switch("compile", compile),
+            mixed_precision=_switch("mixed_precision", mixed_precision),
             log_level=log_level,
             cache_bytes=_uint("cache_bytes", cache_bytes, 64),
             cache_idle_seconds=_uint32("cache_idle_seconds", cache_idle_seconds),
             precision=_choice("precision", precision, PRECISIONS),
             config_file=_utf8(config_file),
-            warmup=_switch(warmup),
+            warmup=_switch("warmup", warmup),
             warmup_iterations=_uint32("warmup_iterations", warmup_iterations),
         )
         error = _new_error()

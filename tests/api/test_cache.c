@@ -539,8 +539,6 @@ static void test_the_budget_holds_for_what_a_model_really_takes(void **state)
     citadel_engine_destroy(engine);
 }
 
-/* ---- Deadlines ---------------------------------------------------------------------------- */
-
 static citadel_status load_within(citadel_engine *engine, const char *name, uint32_t timeout_ms)
 {
     citadel_load_options options = CITADEL_LOAD_OPTIONS_INIT;
@@ -550,6 +548,87 @@ static citadel_status load_within(citadel_engine *engine, const char *name, uint
     citadel_model_unload(model);
     return status;
 }
+
+typedef struct slow_log {
+    fake_probe *probe;
+    int reached;
+} slow_log;
+
+/* Whoever frees the pack heavy waits at the gate before that. */
+static void wait_before_heavy_goes(void *user, int32_t level, const char *message)
+{
+    slow_log *log = user;
+    (void)level;
+    if (!strstr(message, "'heavy' left the cache"))
+        return;
+    pthread_mutex_lock(&log->probe->lock);
+    log->reached = 1;
+    pthread_cond_broadcast(&log->probe->changed);
+    while (log->probe->closed)
+        pthread_cond_wait(&log->probe->changed, &log->probe->lock);
+    pthread_mutex_unlock(&log->probe->lock);
+}
+
+static void *embed_number_1(void *argument)
+{
+    shared *s = argument;
+    float out[DIM];
+    const char *text = "fox";
+    s->status = citadel_embed(s->engine, "number-1", &text, NULL, 1, NULL, out, DIM, NULL, NULL);
+    return NULL;
+}
+
+/* It makes far more room than the one needs that it makes room for. */
+static void test_bytes_of_a_model_that_makes_room_are_nobodys_until_it_is_freed(void **state)
+{
+    (void)state;
+    uint64_t heavy = bytes_of("heavy");
+    slow_log log = {.probe = reset_probe()};
+    citadel_engine_options options = test_options(1, 6);
+    options.cache_bytes = heavy + ROUNDED;
+    options.log = wait_before_heavy_goes;
+    options.log_user = &log;
+    options.log_level = CITADEL_LOG_INFO;
+    shared s = {0};
+    assert_ok(citadel_engine_create(&options, &s.engine, &error));
+    expect_loads(s.engine, "heavy", 1);
+
+    pthread_t user;
+    set_gate(log.probe, 1);
+    assert_int_equal(pthread_create(&user, NULL, embed_number_1, &s), 0);
+    await(log.probe, &log.reached, 1);
+    assert_in_range(metrics_of(s.engine).bytes, heavy - ROUNDED, heavy + ROUNDED);
+    assert_int_equal(load_within(s.engine, "number-2", 1), CITADEL_E_BUSY);
+    set_gate(log.probe, 0);
+    pthread_join(user, NULL);
+    assert_int_equal(s.status, 0);
+    assert_ok(load_within(s.engine, "number-2", 0));
+    citadel_engine_destroy(s.engine);
+}
+
+/* Neither the one that is too large by itself, nor the one for which held models leave no room. */
+static void test_a_model_that_turns_out_too_large_drives_nobody_out(void **state)
+{
+    (void)state;
+    uint64_t heavy = bytes_of("heavy"), number = bytes_of("number-1");
+    citadel_engine *engine = engine_with_budget(1, heavy - ROUNDED);
+    expect_loads(engine, "number-1", 1);
+    assert_fails(CITADEL_E_NO_MEMORY, "not the estimated", embed_named(engine, "heavy", "fox"));
+    expect_loads(engine, "number-1", 0);
+    assert_int_equal(metrics_of(engine).evictions_bytes, 0);
+    citadel_engine_destroy(engine);
+
+    engine = engine_with_budget(1, heavy + number - 2 * ROUNDED);
+    citadel_model *held = load(engine, "number-1");
+    expect_loads(engine, "number-2", 1);
+    assert_fails(CITADEL_E_BUSY, "and other models", embed_named(engine, "heavy", "fox"));
+    expect_loads(engine, "number-2", 0);
+    assert_int_equal(metrics_of(engine).evictions_bytes, 0);
+    citadel_model_unload(held);
+    citadel_engine_destroy(engine);
+}
+
+/* ---- Deadlines ---------------------------------------------------------------------------- */
 
 static void test_a_wait_for_room_ends_with_its_deadline(void **state)
 {
@@ -751,6 +830,8 @@ int main(void)
         cmocka_unit_test(test_busy_at_once_when_held_models_leave_no_bytes),
         cmocka_unit_test(test_a_load_waits_for_the_bytes_of_a_model_in_use),
         cmocka_unit_test(test_the_budget_holds_for_what_a_model_really_takes),
+        cmocka_unit_test(test_bytes_of_a_model_that_makes_room_are_nobodys_until_it_is_freed),
+        cmocka_unit_test(test_a_model_that_turns_out_too_large_drives_nobody_out),
         cmocka_unit_test(test_a_wait_for_room_ends_with_its_deadline),
         cmocka_unit_test(test_a_wait_for_another_threads_load_ends_with_its_deadline),
         cmocka_unit_test(test_what_nobody_uses_is_freed_though_no_call_comes),

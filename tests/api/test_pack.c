@@ -50,6 +50,7 @@ static const struct {
     {"weights-empty", CITADEL_E_BAD_MODEL, "0 bytes are too few"},
     {"golden-flip", CITADEL_E_BAD_MODEL, "golden.safetensors is damaged"},
     {"golden-wrong", CITADEL_E_BAD_MODEL, "golden text 0: the vector differs"},
+    {"golden-header", CITADEL_E_BAD_MODEL, "golden.safetensors: a safetensors header of"},
     {"golden-none", CITADEL_E_BAD_MODEL, "no golden texts"},
     {"golden-few", CITADEL_E_BAD_MODEL, "no tensor 'vectors' of F32 [1, 8]"},
     {"graph-other", CITADEL_E_BAD_MODEL, "does not begin with 'fake'"},

@@ -525,6 +525,7 @@ def bad_packs() -> dict[str, Pack]:
         "weights-empty": with_true_file(weights, lambda data: b""),
         "golden-flip": with_file("golden.safetensors", flip),
         "golden-wrong": with_true_file("golden.safetensors", other_vectors),
+        "golden-header": with_true_file("golden.safetensors", lambda data: b"\xff" * 8 + data[8:]),
         "golden-none": with_true_file("golden.json", lambda data: b'{"texts": []}'),
         "golden-few": with_true_file("golden.json", lambda data: b'{"texts": [{"text": "fox"}]}'),
         "graph-other": Pack("bad", graph="real"),

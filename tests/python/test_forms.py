@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 
 import citadel_embed
+import yardsticks
 from citadel_embed.export import gate, torchscript
 from citadel_embed.export import pack as packing
 from conftest import PACK
@@ -51,9 +52,9 @@ def _link(source: str, dest: str) -> None:
 class Copy:
     """A copy of the pack to spoil. What is changed is a file of its own before."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Path = PACK) -> None:
         self.folder = folder
-        shutil.copytree(PACK, folder, copy_function=_link)
+        shutil.copytree(source, folder, copy_function=_link)
         self.forms = kinds(folder)
 
     def file(self, form: str, member: str = "graph") -> Path:
@@ -175,6 +176,11 @@ def garbage(copy: Copy) -> None:
     copy.put_compiled(FP32, np.random.default_rng(1).bytes(100_000))
 
 
+def cut_object(copy: Copy) -> None:
+    """With checksums that fit: the dynamic loader would touch what is not there."""
+    copy.put_compiled(FP32, copy.file(FP32).read_bytes()[:300_000])
+
+
 def foreign_object(copy: Copy) -> None:
     """A shared object, but none of AOTInductor's."""
     library = Path(os.environ["CITADEL_EMBED_LIBRARY"]).resolve()
@@ -199,6 +205,7 @@ def another_precision(copy: Copy) -> None:
         (remove, "is missing"),
         (remove_externs, "is missing"),
         (garbage, "invalid ELF header"),
+        (cut_object, "shorter than its header says"),
         (foreign_object, "AOTInductorModelContainerCreate"),
         (another_precision, "golden text 0: the vector differs"),
     ],
@@ -259,6 +266,26 @@ def test_a_form_with_its_tensors_inside_does_without_weights(copy, golden):
     error = refused(copy, compile=False)
     assert error.status == "CITADEL_E_BAD_MODEL"
     assert "golden text 0: the vector differs" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (lambda old: old.new_zeros((1,) * old.dim()), "bytes, but the graph reads some"),
+        (lambda old: old.to(torch.float64), "is Double, but the graph needs"),
+    ],
+)
+def test_compiled_code_is_given_no_weights_but_those_it_was_made_for(tmp_path, tensor, reason):
+    """It would read beyond their end: in the graph of this model they lie outside."""
+    copy = Copy(tmp_path / "pack", yardsticks.pack("phi-3-mini-2l"))
+    tensors = safetensors.torch.load_file(copy.file(BF16, "weights"))
+    copy.put_tensors(copy.file(BF16, "weights"), {name: tensor(old) for name, old in tensors.items()})
+
+    def change(manifest, forms):
+        manifest["artifacts"] = [forms[BF16] | {"recovery": None}]
+
+    copy.edit(change)
+    assert reason in str(refused(copy))
 
 
 def test_all_forms_that_fail_are_an_error_of_the_load(copy, capfd):

@@ -129,6 +129,12 @@ def model():
         yield loaded
 
 
+@pytest.mark.parametrize("name", ["optimization", "compile", "mixed_precision"])
+def test_a_switch_is_no_text(name):
+    with pytest.raises(TypeError, match=f"{name} is 'off', expected True, False or None"):
+        citadel_embed.Engine(**{name: "off"})
+
+
 @pytest.mark.parametrize(
     "switches, why",
     [

@@ -65,6 +65,28 @@ static void test_errno_text_and_prefix(void **state)
     assert_int_equal(error.native_code, ENOENT);
 }
 
+static void test_a_long_path_leaves_room_for_the_cause(void **state)
+{
+    (void)state;
+    ce_error error;
+    char path[1200];
+    memset(path, 'x', sizeof path);
+    path[sizeof path - 1] = '\0';
+    ce_fail_errno(&error, CE_E_IO, EACCES, "%s", path);
+    assert_memory_equal(error.message, "xxx", 3);
+    assert_non_null(strstr(error.message, "xxx...: Permission denied"));
+
+    ce_fail(&error, CE_E_BAD_MODEL, "graph.pt is missing");
+    ce_error_prefix(&error, "model '%s'", path);
+    assert_memory_equal(error.message, "model 'xxx", 10);
+    assert_non_null(strstr(error.message, "xxx...: graph.pt is missing"));
+
+    ce_fail(&error, CE_E_IO, "%s", path);
+    ce_error_prefix(&error, "short");
+    assert_memory_equal(error.message, "short: xxx", 10);
+    assert_int_equal(strlen(error.message), sizeof error.message - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +95,7 @@ int main(void)
         cmocka_unit_test(test_cut_at_character_boundary),
         cmocka_unit_test(test_message_is_utf8),
         cmocka_unit_test(test_errno_text_and_prefix),
+        cmocka_unit_test(test_a_long_path_leaves_room_for_the_cause),
     };
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);
 }
