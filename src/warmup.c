@@ -162,12 +162,13 @@ static void release(warmup *w)
 
 /* ---- Passes ------------------------------------------------------------------------------- */
 
+/* Once it is over the caller is not asked again: behind the deadline every shape would wait for the answer. */
 static int is_over(warmup *w)
 {
-    if (!w->report.cancelled && w->plan.cancel && w->plan.cancel(w->plan.cancel_user))
-        w->report.cancelled = 1;
-    if (w->deadline && ce_clock_now() >= w->deadline)
-        w->report.timed_out = 1;
+    if (w->report.cancelled || w->report.timed_out)
+        return 1;
+    w->report.cancelled = w->plan.cancel && w->plan.cancel(w->plan.cancel_user);
+    w->report.timed_out = w->deadline && ce_clock_now() >= w->deadline;
     return w->report.cancelled || w->report.timed_out;
 }
 

@@ -262,6 +262,12 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0)
         return print_version();
     const command *c = find_command(name);
+    if (!c && name[0] == '-') {
+        report_error("option '%s' before the command, expected 'citadel-embed COMMAND %s'; try "
+                     "'citadel-embed --help'",
+                     name, name);
+        return EXIT_USAGE;
+    }
     if (!c) {
         report_error("there is no command '%s': embed, tokenize, similarity, info, warmup, config, "
                      "doctor; try 'citadel-embed --help'",

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -176,6 +177,23 @@ static bool announces_too_much(const request *r, struct MHD_Connection *connecti
     return length && strtoull(length, NULL, 10) > r->server->settings->max_body;
 }
 
+static enum MHD_Result count_length(void *count, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    (void)kind, (void)value;
+    *(unsigned *)count += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+                          strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    return MHD_YES;
+}
+
+/* A proxy in front that takes another length than we do would see another next request in the rest. */
+static bool has_two_lengths(struct MHD_Connection *connection)
+{
+    unsigned count = 0;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length, &count);
+    return count > 1;
+}
+
 /* With its headers. What can be refused now is refused before the body comes. */
 static enum MHD_Result begin(request *r, struct MHD_Connection *connection)
 {
@@ -186,6 +204,10 @@ static enum MHD_Result begin(request *r, struct MHD_Connection *connection)
     if (atomic_load(&s->draining))
         return send_error(r, connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the service is stopping",
                           NULL, NULL);
+    if (has_two_lengths(connection))
+        return send_error(r, connection, MHD_HTTP_BAD_REQUEST,
+                          "the body has more than one Content-Length or Transfer-Encoding",
+                          MHD_HTTP_HEADER_CONNECTION, "close");
     if (announces_too_much(r, connection))
         return send_too_large(r, connection);
     return MHD_YES;

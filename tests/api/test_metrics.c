@@ -337,6 +337,27 @@ static void test_a_small_buffer_is_told_the_length(void **state)
     citadel_engine_destroy(engine);
 }
 
+/* Resident memory can change between two calls, so each is measured by the length that it tells itself. */
+static void test_a_buffer_is_filled_up_to_its_last_byte(void **state)
+{
+    (void)state;
+    citadel_engine *engine = new_engine(1, 1);
+    size_t need, length;
+    assert_ok(citadel_metrics_text(engine, NULL, 0, &need, &error));
+    char *buffer = malloc(need + 64);
+    assert_non_null(buffer);
+    for (size_t capacity = 0; capacity < need + 32; capacity++) {
+        memset(buffer, '#', need + 64);
+        citadel_status status = citadel_metrics_text(engine, buffer, capacity, &length, &error);
+        assert_int_equal(status, length < capacity ? CITADEL_OK : CITADEL_E_CAPACITY);
+        assert_int_equal(buffer[capacity], '#');
+        if (capacity > 0)
+            assert_int_equal(strlen(buffer), length < capacity ? length : capacity - 1);
+    }
+    free(buffer);
+    citadel_engine_destroy(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_labels_are_escaped),
         cmocka_unit_test(test_no_series_is_there_twice),
         cmocka_unit_test(test_a_small_buffer_is_told_the_length),
+        cmocka_unit_test(test_a_buffer_is_filled_up_to_its_last_byte),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -206,6 +206,30 @@ static void test_no_pass_begins_behind_the_time_budget(void **state)
     citadel_engine_destroy(engine);
 }
 
+/* Every shape of a great plan would ask again, behind the budget. */
+static void test_cancel_is_not_asked_behind_the_time_budget(void **state)
+{
+    (void)state;
+    citadel_engine *engine = new_engine(1, 1);
+    citadel_model *model = load(engine, "tiny");
+    uint32_t batch_sizes[64];
+    for (uint32_t i = 0; i < 64; i++)
+        batch_sizes[i] = i + 1;
+    int calls = 0;
+    citadel_warmup_plan plan = short_plan(1);
+    plan.batch_sizes = batch_sizes;
+    plan.batch_size_count = 64;
+    plan.time_budget_ms = 1;
+    plan.cancel = sleep_a_while;
+    plan.cancel_user = &calls;
+    assert_ok(citadel_model_warmup(model, &plan, &report, &error));
+    assert_int_equal(report.timed_out, 1);
+    assert_int_equal(report.passes, 0);
+    assert_int_equal(calls, 1);
+    citadel_model_unload(model);
+    citadel_engine_destroy(engine);
+}
+
 static void test_a_failing_pass_fails_the_warm_up(void **state)
 {
     (void)state;
@@ -383,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_warm_ups_and_calls_side_by_side),
         cmocka_unit_test(test_a_warm_up_can_be_cancelled),
         cmocka_unit_test(test_no_pass_begins_behind_the_time_budget),
+        cmocka_unit_test(test_cancel_is_not_asked_behind_the_time_budget),
         cmocka_unit_test(test_a_failing_pass_fails_the_warm_up),
         cmocka_unit_test(test_a_plan_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_load_warms_up),

@@ -118,6 +118,7 @@ def test_version():
     "arguments, named",
     [
         ([], ["no command", "citadel-embed --help"]),
+        (["--config", "c.yaml", "warmup"], ["'citadel-embed COMMAND --config'"]),
         (
             ["frobnicate"],
             ["'frobnicate'", "embed, tokenize, similarity, info, config, doctor", "citadel-embed --help"],
@@ -170,7 +171,7 @@ def test_usage_errors(arguments, named):
     assert message.startswith("citadel-embed: ") and message.count("\n") == 1
     for part in named:
         assert part in message
-    command = arguments[0] + " " if arguments and arguments[0] != "frobnicate" else ""
+    command = arguments[0] + " " if arguments and arguments[0] not in ("frobnicate", "--config") else ""
     assert f"try 'citadel-embed {command}--help'" in message
 
 

@@ -197,6 +197,64 @@ def test_parity_of_every_form(expected, compile, precision, least):
     assert difference <= 1e-5 or precision == "bf16"
 
 
+ALL_ON = {
+    "INFERENCE_OPTIMIZATION": "true",
+    "TORCH_COMPILE_ENABLED": "true",
+    "MIXED_PRECISION_ENABLED": "true",
+    "MODEL_WARMUP_ENABLED": "true",
+    "MODEL_CACHE_SIZE": "4",
+    "WARMUP_ITERATIONS": "2",
+}
+ALL_OFF = {
+    **{name: "false" for name, value in ALL_ON.items() if value == "true"},
+    "MODEL_CACHE_SIZE": "1",
+    "WARMUP_ITERATIONS": "1",
+}
+
+
+def compute_under(monkeypatch, variables):
+    """The vectors, and what is known of the form that computed them."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with citadel_embed.Engine() as engine, engine.load(PACK) as model:
+        info = model.info()
+        assert info["fallbacks"] == 0
+        return in_batches(model, texts()[::8], 64), info
+
+
+def recorded_cosine(precision):
+    """The smallest that the export measured, less the margin of a load: docs/forms.md."""
+    artifacts = json.loads((PACK / "citadel.json").read_text())["artifacts"]
+    return min([0.9999, *(a["min_cosine"] - 0.0005 for a in artifacts if a["precision"] == precision)])
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    with pytest.MonkeyPatch.context() as patch:
+        found, info = compute_under(patch, {"INFERENCE_OPTIMIZATION": "false"})
+    assert (info["form"], info["precision"]) == ("torchscript", "fp32")
+    return found
+
+
+@pytest.mark.parametrize("off", [[], *([name] for name in ALL_ON), list(ALL_ON)], ids="-".join)
+@pytest.mark.parametrize("mixed", [True, False])
+def test_each_switch_off_alone_and_all_off(monkeypatch, baseline, off, mixed):
+    variables = {**ALL_ON, **{name: ALL_OFF[name] for name in off}}
+    if not mixed:
+        variables["MIXED_PRECISION_ENABLED"] = "false"
+    found, info = compute_under(monkeypatch, variables)
+    optimized = "INFERENCE_OPTIMIZATION" not in off
+    compiled = optimized and "TORCH_COMPILE_ENABLED" not in off
+    assert info["form"] == ("compiled" if compiled else "torchscript")
+    reduced = optimized and mixed and "MIXED_PRECISION_ENABLED" not in off
+    assert info["precision"] == "fp32" or reduced
+    cosine, difference = agreement(found, baseline)
+    if info["precision"] == "fp32":
+        assert difference <= 1e-5
+    else:
+        assert cosine >= recorded_cosine(info["precision"])
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_any_number_of_threads(expected, threads):
     with citadel_embed.Engine(threads=threads) as engine, engine.load(PACK) as model:

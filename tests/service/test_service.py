@@ -208,6 +208,18 @@ class Answers(Case):
         received = raw(self.service, requests, end=False)
         self.assertEqual(re.findall(rb"HTTP/1.\d (\d+) ", received), [b"200", b"400", b"200", b"200"])
 
+    def test_a_body_of_two_lengths_is_refused(self):
+        """What comes behind the shorter one is no request of its own."""
+        hidden = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+        for lengths in (
+            b"Content-Length: 14\r\ncontent-length: %d" % (14 + len(hidden)),
+            b"Content-Length: %d\r\nTransfer-Encoding: chunked" % (24 + len(hidden)),
+        ):
+            body = b'{"text":"fox"}' if b"chunked" not in lengths else b'e\r\n{"text":"fox"}\r\n0\r\n\r\n'
+            head = b"POST /embed HTTP/1.1\r\nHost: a\r\n" + lengths + b"\r\n\r\n"
+            received = raw(self.service, head + body + hidden)
+            self.assertEqual(re.findall(rb"HTTP/1.\d (\d+) ", received), [b"400"])
+
     def test_a_connection_is_used_again(self):
         connection = self.service.connect()
         for text in ("fox", "dog"):
