@@ -121,7 +121,11 @@ def test_version():
         (["--config", "c.yaml", "warmup"], ["'citadel-embed COMMAND --config'"]),
         (
             ["frobnicate"],
-            ["'frobnicate'", "embed, tokenize, similarity, info, config, doctor", "citadel-embed --help"],
+            [
+                "'frobnicate'",
+                "embed, tokenize, similarity, info, warmup, config, doctor",
+                "citadel-embed --help",
+            ],
         ),
         (["embed"], ["--model"]),
         (["embed", "--modle", "m"], ["'--modle'"]),
