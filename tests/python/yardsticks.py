@@ -6,6 +6,7 @@ made it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -38,10 +39,13 @@ def _digest(paths: Iterable[Path], *more: str) -> str:
 def _made(place: Path, digest: str, command: list[str | Path]) -> Path:
     """``place`` as ``command`` makes it, which runs in a process of its own for the sake of memory."""
     stamp = place.with_name(f"{place.name}.made")
-    if not (place.exists() and stamp.exists() and stamp.read_text() == digest):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, *command], check=True)
-        stamp.write_text(digest)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Tests that run at once wait for each other's.
+    with place.with_name(f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place.exists() and stamp.exists() and stamp.read_text() == digest):
+            subprocess.run([sys.executable, *command], check=True)
+            stamp.write_text(digest)
     return place
 
 
