@@ -446,7 +446,8 @@ typedef int32_t citadel_cancel_fn(void *user);
 
 /* What to compute before the first caller comes: texts of every length in batches of every size. The
  * first length in the first batch size is computed `iterations` times, each of the others twice (once
- * with 1 iteration), and one text of the first length on each compute thread by itself. */
+ * with 1 iteration), then the first again, which leaves memory and caches as most calls want them; and
+ * one text of the first length on each compute thread by itself. */
 typedef struct citadel_warmup_plan {
     size_t size;
     /* [length_count] tokens, special tokens included, up to the model's limit; NULL: 26, 8, 128 and
@@ -489,7 +490,8 @@ typedef struct citadel_warmup_report {
 
 /* Compute as `plan` says (NULL: its defaults), so that later calls find threads, code and memory in
  * place. With MODEL_WARMUP_ENABLED a load does so too, before anybody gets the model: one text of 26
- * tokens WARMUP_ITERATIONS times, one of 8 twice; a form that fails there gives way to the next.
+ * tokens WARMUP_ITERATIONS times, one of 8 twice, that of 26 twice; a form that fails there gives way
+ * to the next.
  * `report` may be NULL. Cancelled or out of time is CITADEL_OK.
  * Errors: INVALID_ARGUMENT, ABI, NO_MEMORY, BACKEND, NOT_FINITE, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_warmup(const citadel_model *model,

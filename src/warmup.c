@@ -319,6 +319,9 @@ static int warm_all(warmup *w, ce_error *error)
         for (size_t l = 0; l < w->plan.length_count && status == CE_OK; l++)
             if (b + l > 0 && !left_out(w, w->lengths[l], w->batch_sizes[b]))
                 status = warm_other(w, w->lengths[l], w->batch_sizes[b], error);
+    /* Memory and caches are left as the first shape wants them, not as the largest one did. */
+    if (status == CE_OK && w->plan.batch_size_count * w->plan.length_count > 1)
+        status = warm_other(w, w->lengths[0], w->batch_sizes[0], error);
     return status;
 }
 
