@@ -901,10 +901,11 @@ def compiled(sources, tmp_path_factory):
 
     def pack_of(name: str) -> Path:
         if name not in made:
-            (folder / name / "tmp").mkdir(parents=True)
-            made[name] = folder / name / "pack"
+            place = folder / name.replace(" ", "-")  # AOTInductor cannot work in one with a space
+            (place / "tmp").mkdir(parents=True)
+            made[name] = place / "pack"
             command = ("-m", "citadel_embed.export", sources[name], made[name], *BOTH, "--isa", "avx2")
-            done = child(*command, TMPDIR=str(folder / name / "tmp"))
+            done = child(*command, TMPDIR=str(place / "tmp"))
             assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
         return made[name]
 
@@ -985,6 +986,13 @@ def test_without_a_compiler_the_export_goes_on(sources, tmp_path, compiler, said
     )
     with citadel_embed.Engine(threads=1) as engine, engine.load(tmp_path / "pack") as model:
         assert model.info()["form"] == "torchscript"
+
+
+def test_temporary_folder_with_a_space_is_named(sources, tmp_path):
+    (tmp_path / "a b").mkdir()
+    command = ("-m", "citadel_embed.export", sources["mean"], tmp_path / "pack", "--compile", "--quiet")
+    done = child(*command, TMPDIR=str(tmp_path / "a b"))
+    assert done.returncode == 0 and "for its space: TMPDIR names another place" in done.stderr
 
 
 def test_level_that_this_cpu_lacks_is_refused(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -102,7 +103,12 @@ def _write_wrapper(folder: Path, level: Level) -> Path:
         raise ExportError(f"there is no C++ compiler '{os.environ.get('CXX', 'g++')}'")
     torch_folder = Path(torch.__file__).parent
     wrapper.write_text(
-        WRAPPER.format(march=level.march, compiler=compiler, folder=folder, torch=torch_folder)
+        WRAPPER.format(
+            march=level.march,
+            compiler=shlex.quote(compiler),
+            folder=shlex.quote(str(folder)),
+            torch=shlex.quote(str(torch_folder)),
+        )
     )
     wrapper.chmod(stat.S_IRWXU)
     return wrapper
@@ -150,7 +156,12 @@ def _only(names: list[str], ending: str) -> str:
 
 def _compile(graph, sequences: list[list[int]], level: Level, inside: bool) -> tuple[bytes, bytes, list[str]]:
     """Shared object, the list of operators that it calls, and the CPU features that it needs."""
-    with Scratch(Path(tempfile.gettempdir()), "citadel-compile-") as folder:
+    temporary = tempfile.gettempdir()
+    if " " in temporary:
+        raise ExportError(
+            f"AOTInductor cannot work in '{temporary}', for its space: TMPDIR names another place"
+        )
+    with Scratch(Path(temporary), "citadel-compile-") as folder:
         wrapper = _write_wrapper(folder, level)
         cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
         with mock.patch.dict(os.environ, cache):
