@@ -2,6 +2,7 @@
 
 #include "backend_open.h"
 #include "base/mem.h"
+#include "clock.h"
 #include "engine.h"
 #include "explain.h"
 #include "form.h"
@@ -12,20 +13,12 @@
 #include "warmup.h"
 
 #include <string.h>
-#include <time.h>
 
-static double seconds_now(void)
+/* Add the time since `*since` to a part, in seconds, and begin anew. */
+static void lap(uint64_t *since, double *part)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* Add the time since `*since` to a part, and begin anew. */
-static void lap(double *since, double *part)
-{
-    double now = seconds_now();
-    *part += now - *since;
+    uint64_t now = ce_clock_now();
+    *part += 1e-9 * (double)(now - *since);
     *since = now;
 }
 
@@ -65,7 +58,7 @@ static void unload_graph(citadel_model *model)
 }
 
 /* On all threads if nobody else computes, else on one: a large model's passes would keep others waiting. */
-static int prove(citadel_model *model, int alone, double *since, ce_error *error)
+static int prove(citadel_model *model, int alone, uint64_t *since, ce_error *error)
 {
     ce_workers *workers = model->engine->workers;
     if (alone)
@@ -85,7 +78,7 @@ static int try_form(citadel_model *model, ce_error *error)
 {
     ce_workers *workers = model->engine->workers;
     uint64_t jobs = ce_workers_jobs(workers);
-    double since = seconds_now();
+    uint64_t since = ce_clock_now();
     int status = ce_pack_load_weights(model->pack, error);
     lap(&since, &model->times.weights);
     if (status != CE_OK)
@@ -139,7 +132,7 @@ static int open_backend(citadel_model *model, ce_error *error)
 static int load_parts(citadel_model *model, ce_error *error)
 {
     ce_load_times *times = &model->times;
-    double start = seconds_now(), since = start;
+    uint64_t start = ce_clock_now(), since = start;
     int status = load_tokenizer(model, error);
     lap(&since, &times->tokenizer);
     if (status == CE_OK) {

@@ -699,7 +699,8 @@ def _embed(
     spent = _Timings(size=ctypes.sizeof(_Timings))
     if timings is not None:
         options.timings = ctypes.pointer(spent)
-    vectors = np.full((count, truncate_dim or dim), np.nan, dtype=np.float32)
+    vectors = np.empty((count, truncate_dim or dim), dtype=np.float32)
+    vectors[:, -1:] = np.nan  # stays where the rows come shorter: Engine.embed
     error = _new_error()
     status = call(
         pointers,
