@@ -390,7 +390,7 @@ def test_formats_agree(model, embedded):
     rows = [line.split(" ") for line in text.stdout.decode().splitlines()]
     array = np.load(io.BytesIO(npy.stdout), allow_pickle=False)
     assert array.dtype == np.float32 and array.flags["C_CONTIGUOUS"]
-    np.testing.assert_array_equal(np.array(rows, dtype=np.float32), array)
+    np.testing.assert_allclose(np.array(rows, dtype=np.float32), array, rtol=0, atol=2e-6)
     np.testing.assert_allclose(embedded, array, rtol=0, atol=2e-6)
 
 
