@@ -1,0 +1,190 @@
+#include "native/native_backend.h"
+
+#include "base/mem.h"
+#include "citadel_embed.h"
+#include "native/calibrate.h"
+#include "native/layout.h"
+#include "native/model.h"
+#include "native/pass.h"
+#include "native/prepare.h"
+
+#include <string.h>
+
+/* Tokens that are best computed together: activations stay in the second-level cache. */
+enum { BATCH_TOKENS = 256, WORTH_SPLITTING = 16 };
+
+static void unload(void *opaque)
+{
+    ce_native_model *model = opaque;
+    if (!model)
+        return;
+    while (model->scratch) {
+        ce_scratch *next = model->scratch->next;
+        ce_free(model->scratch->data);
+        ce_free(model->scratch);
+        model->scratch = next;
+    }
+    ce_store_close(&model->store);
+    ce_free(model->weights.layers);
+    ce_free(model->weights.dense);
+    pthread_mutex_destroy(&model->lock);
+    ce_free(model);
+}
+
+static void choose_numbers(ce_native_model *model)
+{
+    switch (model->precision) {
+    case CITADEL_PRECISION_BF16:
+        model->number = model->down_number = CE_NUMBER_BF16;
+        break;
+    case CITADEL_PRECISION_INT8:
+        model->number = model->down_number = CE_NUMBER_INT8;
+        break;
+    case CITADEL_PRECISION_INT8_ACCURATE:
+        model->number = CE_NUMBER_INT8;
+        model->down_number = CE_NUMBER_BF16;
+        break;
+    default:
+        model->number = model->down_number = CE_NUMBER_FP32;
+    }
+}
+
+static int create(const ce_backend_model *description, int32_t precision, ce_native_model **out,
+                  ce_error *error)
+{
+    const ce_architecture *a = description->architecture;
+    ce_native_model *model = ce_calloc(1, sizeof *model);
+    *out = model;
+    if (!model)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a model");
+    pthread_mutex_init(&model->lock, NULL);
+    model->architecture = a;
+    model->precision = precision;
+    model->isa = (ce_isa)description->isa;
+    choose_numbers(model);
+    model->weights.layers = ce_calloc(a->layers, sizeof *model->weights.layers);
+    model->weights.dense = ce_calloc(a->dense_count ? a->dense_count : 1,
+                                     sizeof *model->weights.dense);
+    if (!model->weights.layers || !model->weights.dense)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for %u layers", a->layers);
+    return ce_prepare_tables(model, description->weights, error);
+}
+
+static int write_dense(const ce_native_model *model, const ce_backend_model *description,
+                       ce_error *error)
+{
+    const ce_architecture *a = model->architecture;
+    for (uint32_t i = 0; i < a->dense_count; i++) {
+        ce_weights *weights;
+        int status = ce_weights_open(description->directory, a->dense[i].folder, &weights, error);
+        if (status == CE_OK)
+            status = ce_prepare_dense(&model->weights.dense[i], weights, a->dense[i].bias, error);
+        ce_weights_close(weights);
+        if (status != CE_OK) {
+            ce_error_prefix(error, "%s", a->dense[i].folder);
+            return status;
+        }
+    }
+    return CE_OK;
+}
+
+static int write_weights(ce_native_model *model, const ce_backend_model *description,
+                         const char *path, const ce_ranges *ranges, ce_error *error)
+{
+    int status = ce_store_create(&model->store, path, ce_layout_bytes(model), error);
+    if (status != CE_OK)
+        return status;
+    ce_layout_place(model, model->store.data);
+    status = ce_prepare_weights(model, description->weights, ranges, error);
+    if (status == CE_OK)
+        status = write_dense(model, description, error);
+    if (status == CE_OK)
+        ce_store_finish(&model->store, description->prepared_key);
+    return status;
+}
+
+/* The calibration texts through the model in bf16, which sees what int8 is going to see. */
+static int calibrate(const ce_backend_model *description, const ce_ranges *ranges, ce_error *error)
+{
+    ce_native_model *model;
+    int status = create(description, CITADEL_PRECISION_BF16, &model, error);
+    if (status == CE_OK)
+        status = write_weights(model, description, NULL, NULL, error);
+    if (status == CE_OK)
+        status = description->calibrate(description->calibration, ce_calibrate_batch,
+                                        &(ce_calibration){model, ranges}, error);
+    unload(model);
+    return status;
+}
+
+static int prepare(ce_native_model *model, const ce_backend_model *description, ce_error *error)
+{
+    ce_ranges ranges = {0};
+    int status = CE_OK;
+    if (ce_layout_smooths(model)) {
+        status = ce_ranges_create(&ranges, model->architecture, error);
+        if (status == CE_OK)
+            status = calibrate(description, &ranges, error);
+    }
+    if (status == CE_OK)
+        status = write_weights(model, description, description->prepared,
+                               ce_layout_smooths(model) ? &ranges : NULL, error);
+    ce_ranges_free(&ranges);
+    return status;
+}
+
+static int load(const ce_backend_model *description, void **out, ce_error *error)
+{
+    ce_native_model *model;
+    int status = create(description, description->precision, &model, error);
+    *out = NULL;
+    if (status == CE_OK) {
+        if (description->prepared && ce_store_open(&model->store, description->prepared,
+                                                   description->prepared_key,
+                                                   ce_layout_bytes(model)))
+            ce_layout_place(model, model->store.data);
+        else
+            status = prepare(model, description, error);
+    }
+    if (status != CE_OK) {
+        unload(model);
+        return status;
+    }
+    *out = model;
+    return CE_OK;
+}
+
+static size_t bytes(const void *opaque)
+{
+    ce_native_model *model = (ce_native_model *)opaque;
+    pthread_mutex_lock(&model->lock);
+    size_t held = model->store.mapped + model->scratch_bytes;
+    pthread_mutex_unlock(&model->lock);
+    return held;
+}
+
+static int run(void *opaque, const ce_batch *batch, ce_team *team, float *out, ce_error *error)
+{
+    return ce_pass_run(opaque, batch, team, NULL, out, error);
+}
+
+static int describe(ce_backend_device *device, ce_error *error)
+{
+    (void)device;
+    (void)error;
+    return CE_OK;
+}
+
+const ce_backend ce_native_backend = {
+    .version = CE_BACKEND_VERSION,
+    .name = "native",
+    .description = "native",
+    .batch_tokens = BATCH_TOKENS,
+    .worth_splitting = WORTH_SPLITTING,
+    .any_thread = 1,
+    .model_load = load,
+    .model_unload = unload,
+    .model_bytes = bytes,
+    .run = run,
+    .describe = describe,
+};

@@ -1,0 +1,144 @@
+/* MAP_ANONYMOUS, mkostemp */
+#define _GNU_SOURCE
+#include "native/store.h"
+
+#include "base/mem.h"
+#include "digest/crc32c.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC "citadel prepared weights\n"
+
+/* The first page of a file; the data begin on the next. */
+typedef struct header {
+    char magic[sizeof MAGIC];
+    char key[65];
+    uint64_t size;
+    uint32_t crc32c;
+} header;
+
+enum { HEADER_BYTES = 4096 };
+
+static int map(ce_store *store, int fd, size_t size, int protection, int flags)
+{
+    void *mapping = mmap(NULL, HEADER_BYTES + size, protection, flags, fd, 0);
+    if (mapping == MAP_FAILED)
+        return 0;
+    store->mapping = mapping;
+    store->mapped = HEADER_BYTES + size;
+    store->data = (char *)mapping + HEADER_BYTES;
+    store->size = size;
+    return 1;
+}
+
+static int is_ours(const ce_store *store, const char *key)
+{
+    header h;
+    memcpy(&h, store->mapping, sizeof h);
+    return memcmp(h.magic, MAGIC, sizeof MAGIC) == 0 && memcmp(h.key, key, sizeof h.key) == 0 &&
+           h.size == store->size && ce_crc32c(0, store->data, store->size) == h.crc32c;
+}
+
+int ce_store_open(ce_store *store, const char *path, const char *key, size_t size)
+{
+    *store = (ce_store){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+    if (fd < 0)
+        return 0;
+    int found = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                (uint64_t)info.st_size == HEADER_BYTES + (uint64_t)size &&
+                map(store, fd, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE);
+    close(fd);
+    if (found && !is_ours(store, key)) {
+        ce_store_close(store);
+        found = 0;
+    }
+    store->in_file = found;
+    return found;
+}
+
+/* All directories above the file. */
+static void make_directories(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+}
+
+static int create_file(ce_store *store, const char *path, size_t size)
+{
+    size_t length = strlen(path);
+    store->path = ce_strndup(path, length);
+    store->temporary = ce_malloc(length + sizeof ".XXXXXX");
+    if (!store->path || !store->temporary)
+        return 0;
+    memcpy(store->temporary, path, length);
+    memcpy(store->temporary + length, ".XXXXXX", sizeof ".XXXXXX");
+    make_directories(store->temporary);
+    int fd = mkostemp(store->temporary, O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    /* All blocks now: a disk that is full later would be a signal. */
+    int made = posix_fallocate(fd, 0, (off_t)(HEADER_BYTES + size)) == 0 &&
+               map(store, fd, size, PROT_READ | PROT_WRITE, MAP_SHARED);
+    close(fd);
+    if (!made)
+        unlink(store->temporary);
+    return made;
+}
+
+static void forget_file(ce_store *store)
+{
+    ce_free(store->path);
+    ce_free(store->temporary);
+    store->path = store->temporary = NULL;
+}
+
+int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *error)
+{
+    *store = (ce_store){0};
+    if (path && create_file(store, path, size)) {
+        store->in_file = 1;
+        return CE_OK;
+    }
+    forget_file(store);
+    if (!map(store, -1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS))
+        return ce_fail_errno(error, CE_E_NO_MEMORY, errno, "no memory for %zu bytes of weights",
+                             size);
+    return CE_OK;
+}
+
+void ce_store_finish(ce_store *store, const char *key)
+{
+    if (store->temporary) {
+        header h = {.size = store->size, .crc32c = ce_crc32c(0, store->data, store->size)};
+        memcpy(h.magic, MAGIC, sizeof MAGIC);
+        memcpy(h.key, key, sizeof h.key);
+        memcpy(store->mapping, &h, sizeof h);
+    }
+    mprotect(store->mapping, store->mapped, PROT_READ);
+    if (store->temporary && rename(store->temporary, store->path) != 0)
+        unlink(store->temporary);
+    forget_file(store);
+}
+
+void ce_store_close(ce_store *store)
+{
+    if (store->temporary)
+        unlink(store->temporary);
+    forget_file(store);
+    if (store->mapping)
+        munmap(store->mapping, store->mapped);
+    *store = (ce_store){0};
+}
