@@ -123,16 +123,17 @@ int compute(const Model &model, const Graph &graph, const ce_batch *batch, int t
     });
 }
 
-int run(void *handle, const ce_batch *batch, int threads, float *out, ce_error *error) noexcept
+int run(void *handle, const ce_batch *batch, ce_team *team, float *out, ce_error *error) noexcept
 {
     const Model &model = *static_cast<const Model *>(handle);
-    return compute(model, *model.graph, batch, threads, out, error);
+    return compute(model, *model.graph, batch, team->threads, out, error);
 }
 
-int recover(void *handle, const ce_batch *batch, int threads, float *out, ce_error *error) noexcept
+int recover(void *handle, const ce_batch *batch, ce_team *team, float *out,
+            ce_error *error) noexcept
 {
     const Model &model = *static_cast<const Model *>(handle);
-    return compute(model, *model.recovery, batch, threads, out, error);
+    return compute(model, *model.recovery, batch, team->threads, out, error);
 }
 
 #define TEXT_(x) #x
@@ -143,6 +144,9 @@ const ce_backend backend = {
     "torch",
     "libtorch " TEXT(TORCH_VERSION_MAJOR) "." TEXT(TORCH_VERSION_MINOR) "." TEXT(
         TORCH_VERSION_PATCH),
+    0,   // batch_tokens
+    256, // split_tokens
+    0,   // any_thread
     model_load,
     model_unload,
     model_bytes,

@@ -1,5 +1,5 @@
 /* The contract between the library and whatever computes: libtorch behind shim/, the native kernels,
- * and the fake of the tests. A backend gets checked input and a thread budget; it decides nothing,
+ * and the fake of the tests. A backend gets checked input and a team of threads; it decides nothing,
  * logs nothing and keeps no state but its models.
  *
  * It lives in a shared object of its own, opened when the first model needs it and never closed. */
@@ -7,6 +7,7 @@
 #define CE_BACKEND_H
 
 #include "base/error.h"
+#include "base/team.h"
 #include "base/tensor.h"
 
 #include <stddef.h>
@@ -17,7 +18,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
-#define CE_BACKEND_VERSION 3u
+#define CE_BACKEND_VERSION 4u
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
@@ -43,7 +44,14 @@ typedef struct ce_backend_model {
     size_t recovery_size;
     uint32_t dim;
     ce_layout layout;
-    unsigned threads; /* runs at once, at most */
+    unsigned threads;  /* runs at once, at most */
+    int32_t precision; /* CITADEL_PRECISION_* */
+    /* For the native kernels, which compute from a checkpoint; else NULL and 0. */
+    const struct ce_architecture *architecture;
+    const struct ce_weights *weights;
+    /* File of the weights in the kernels' layout, to be mapped or written; NULL: none. */
+    const char *prepared;
+    int isa; /* ce_isa: the highest instruction set that kernels may use */
 } ce_backend_model;
 
 /* Texts laid end to end, without padding. */
@@ -69,6 +77,12 @@ typedef struct ce_backend {
     uint32_t version;
     const char *name;        /* "torch" */
     const char *description; /* "libtorch 2.11.0", for build info and diagnostics */
+    /* Tokens that a batch is best at with one thread (0: no preference), and from how many on it
+     * repays being computed apart. */
+    size_t batch_tokens, split_tokens;
+    /* Any thread may call run and recover, for they leave it as it was: floating-point modes, which
+     * the caller of both has set to the default, settings of libraries, a small stack. */
+    int any_thread;
 
     int (*model_load)(const ce_backend_model *model, void **out, ce_error *error);
     void (*model_unload)(void *model);
@@ -77,13 +91,13 @@ typedef struct ce_backend {
     size_t (*model_bytes)(const void *model);
 
     /* One batch to [texts, dim] pooled vectors, before normalisation. May be called from several
-     * threads at once for one model, but from worker threads only: the calling thread's settings
-     * (intra-op threads, floating-point modes) may be changed for good. Uses at most `threads`
-     * threads, the calling one included. */
-    int (*run)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
+     * threads at once for one model, but without any_thread from worker threads only: the calling
+     * thread's settings (intra-op threads, floating-point modes) may be changed for good. Uses the
+     * threads of the team, or at most as many. */
+    int (*run)(void *model, const ce_batch *batch, ce_team *team, float *out, ce_error *error);
 
     /* The same through the recovery graph; never called for a model without one. */
-    int (*recover)(void *model, const ce_batch *batch, int threads, float *out, ce_error *error);
+    int (*recover)(void *model, const ce_batch *batch, ce_team *team, float *out, ce_error *error);
 
     /* `*device` comes with zeros. */
     int (*describe)(ce_backend_device *device, ce_error *error);

@@ -315,35 +315,35 @@ static void keep_bad(batch_job *job)
 }
 
 /* Texts whose numbers overflowed are computed once more where larger ones fit. */
-static void recover(batch_job *job, size_t bad, int threads)
+static void recover(batch_job *job, size_t bad, ce_team *team)
 {
     citadel_model *model = job->request->model;
     keep_bad(job);
     ce_metrics_add(&model->engine->metrics.nan_recoveries, bad);
-    job->status = model->backend->recover(model->backend_model, &job->batch, threads, job->vectors,
+    job->status = model->backend->recover(model->backend_model, &job->batch, team, job->vectors,
                                           &job->failure);
     if (job->status == CE_OK)
         write_rows(job);
 }
 
-static void compute_batch(batch_job *job, int threads)
+static void compute_batch(batch_job *job, ce_team *team)
 {
     const citadel_model *model = job->request->model;
     lay_out(job);
-    job->status = model->backend->run(model->backend_model, &job->batch, threads, job->vectors,
-                                      &job->failure);
+    job->status =
+        model->backend->run(model->backend_model, &job->batch, team, job->vectors, &job->failure);
     if (job->status != CE_OK)
         return;
     size_t bad = write_rows(job);
     if (bad > 0 && model->recovers)
-        recover(job, bad, threads);
+        recover(job, bad, team);
 }
 
-static void run_batch(ce_job *base, int threads)
+static void run_batch(ce_job *base, ce_team *team)
 {
     batch_job *job = (batch_job *)base;
     job->started = ce_clock_now();
-    compute_batch(job, threads);
+    compute_batch(job, team);
     job->ended = ce_clock_now();
 }
 

@@ -204,19 +204,18 @@ typedef struct thread_jobs {
 
 /* Nobody goes on before all have come: so no thread takes two. As jobs start in the order they came, warm-ups that run
  * side by side do not wait for each other. */
-static void run_on_thread(ce_job *base, int threads)
+static void run_on_thread(ce_job *base, ce_team *team)
 {
     thread_job *job = (thread_job *)base;
     thread_jobs *all = job->all;
-    (void)threads;
     pthread_mutex_lock(&all->lock);
     if (--all->missing == 0)
         pthread_cond_broadcast(&all->changed);
     while (all->missing > 0)
         pthread_cond_wait(&all->changed, &all->lock);
     pthread_mutex_unlock(&all->lock);
-    job->status = all->model->backend->run(all->model->backend_model, &all->batch, 1, job->vector,
-                                           &job->failure);
+    job->status = all->model->backend->run(all->model->backend_model, &all->batch, team,
+                                           job->vector, &job->failure);
 }
 
 static int run_jobs(warmup *w, thread_jobs *all, ce_error *error)

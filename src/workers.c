@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "workers.h"
 
+#include "base/barrier.h"
 #include "base/mem.h"
 #include "thread.h"
 
@@ -21,7 +22,13 @@ typedef struct worker {
     pthread_t thread;
     pthread_cond_t wake;
     int idle;
+    uint64_t round; /* of the team, as last seen */
 } worker;
+
+typedef struct crew {
+    ce_team team; /* first: its users know nothing else */
+    ce_workers *workers;
+} crew;
 
 struct ce_workers {
     pthread_mutex_t lock;
@@ -31,6 +38,11 @@ struct ce_workers {
     unsigned lent; /* to threads that are not ours */
     uint64_t jobs; /* that have come so far */
     int ending;
+    /* What a wide job's team runs, of which there is one at a time: it has all threads. */
+    void (*body)(void *argument, int index);
+    void *argument;
+    uint64_t round; /* a thread takes part once in each */
+    ce_barrier done;
     worker threads[];
 };
 
@@ -106,6 +118,60 @@ static unsigned share(ce_workers *workers, const worker *self)
     return 0;
 }
 
+/* Worker i is index i, so that index 0 can be any thread. */
+static void run_team(ce_team *team, void (*body)(void *argument, int index), void *argument)
+{
+    ce_workers *workers = ((crew *)team)->workers;
+    if (team->threads == 1) {
+        body(argument, 0);
+        return;
+    }
+    pthread_mutex_lock(&workers->lock);
+    workers->body = body;
+    workers->argument = argument;
+    workers->round++;
+    for (unsigned i = 1; i < workers->count; i++)
+        wake(&workers->threads[i]);
+    pthread_mutex_unlock(&workers->lock);
+    body(argument, 0);
+    ce_barrier_wait(&workers->done);
+}
+
+/* Called with the lock, as `round` is: the next team waits for this thread. */
+static void join_team(ce_workers *workers, worker *self)
+{
+    self->round = workers->round;
+    void (*body)(void *, int) = workers->body;
+    void *argument = workers->argument;
+    pthread_mutex_unlock(&workers->lock);
+    body(argument, (int)(self - workers->threads));
+    ce_barrier_wait(&workers->done);
+    pthread_mutex_lock(&workers->lock);
+}
+
+static void run_job(ce_workers *workers, ce_job *job, unsigned threads)
+{
+    crew crew = {.team = {.threads = (int)threads, .run = run_team}, .workers = workers};
+    job->run(job, &crew.team);
+}
+
+/* Sleep until there is a job for `self`, helping the team of another's meanwhile. Returns with how many threads it is to be
+ * run; 0: the threads are to end. */
+static unsigned wait_for_job(ce_workers *workers, worker *self)
+{
+    unsigned threads;
+    while ((threads = share(workers, self)) == 0 && !workers->ending) {
+        if (self != &workers->threads[0] && self->round != workers->round) {
+            join_team(workers, self);
+            continue;
+        }
+        self->idle = 1;
+        pthread_cond_wait(&self->wake, &workers->lock);
+    }
+    self->idle = 0;
+    return threads;
+}
+
 static void *work(void *argument)
 {
     worker *self = argument;
@@ -113,21 +179,13 @@ static void *work(void *argument)
     /* A thread inherits rounding and traps from its maker, but vectors do not depend on the host's. */
     fesetenv(FE_DFL_ENV);
     pthread_mutex_lock(&workers->lock);
-    for (;;) {
-        unsigned threads;
-        while ((threads = share(workers, self)) == 0 && !workers->ending) {
-            self->idle = 1;
-            pthread_cond_wait(&self->wake, &workers->lock);
-        }
-        self->idle = 0;
-        if (threads == 0)
-            break;
+    for (unsigned threads; (threads = wait_for_job(workers, self)) > 0;) {
         ce_job *job = pop(workers);
         workers->free -= threads;
         pthread_mutex_unlock(&workers->lock);
 
         ce_job_group *group = job->group;
-        job->run(job, (int)threads);
+        run_job(workers, job, threads);
 
         pthread_mutex_lock(&workers->lock);
         workers->free += threads;
@@ -170,13 +228,16 @@ static void stop(ce_workers *workers, unsigned started)
 int ce_workers_create(unsigned threads, ce_workers **out, ce_error *error)
 {
     *out = NULL;
-    ce_workers *workers = ce_calloc(1, sizeof *workers + threads * sizeof workers->threads[0]);
+    size_t size = sizeof(ce_workers) + threads * sizeof(worker);
+    ce_workers *workers = ce_aligned_alloc(_Alignof(ce_workers), size);
     if (!workers)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for %u compute threads", threads);
+    memset(workers, 0, size);
     pthread_mutex_init(&workers->lock, NULL);
     workers->last = &workers->first;
     workers->count = threads;
     workers->free = threads;
+    ce_barrier_init(&workers->done, (int)threads);
     for (unsigned i = 0; i < threads; i++) {
         int failed = start(workers, &workers->threads[i]);
         if (failed) {

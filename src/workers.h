@@ -4,6 +4,7 @@
 #define CE_WORKERS_H
 
 #include "base/error.h"
+#include "base/team.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,8 +13,7 @@ typedef struct ce_workers ce_workers;
 
 /* One piece of work; lives with the caller until ce_workers_run has returned. */
 typedef struct ce_job {
-    void (*run)(struct ce_job *job,
-                int threads); /* `threads`: how many it may use, itself included */
+    void (*run)(struct ce_job *job, ce_team *team);
     struct ce_job *next;
     struct ce_job_group *group;
 } ce_job;

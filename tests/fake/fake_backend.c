@@ -358,21 +358,21 @@ static void count_run(const ce_batch *batch, int threads)
     pthread_mutex_unlock(&probe->lock);
 }
 
-static int run(void *model, const ce_batch *batch, int threads, float *out, ce_error *error)
+static int run(void *model, const ce_batch *batch, ce_team *team, float *out, ce_error *error)
 {
-    int status = check_batch(model, batch, threads, error);
+    int status = check_batch(model, batch, team->threads, error);
     if (status != CE_OK)
         return status;
-    count_run(batch, threads);
+    count_run(batch, team->threads);
     status = compute(model, &((fake_model *)model)->graph, batch, out, error);
-    add(&fake_backend_probe.threads, -threads);
+    add(&fake_backend_probe.threads, -team->threads);
     return status;
 }
 
-static int recover(void *model, const ce_batch *batch, int threads, float *out, ce_error *error)
+static int recover(void *model, const ce_batch *batch, ce_team *team, float *out, ce_error *error)
 {
     const fake_model *self = model;
-    int status = check_batch(model, batch, threads, error);
+    int status = check_batch(model, batch, team->threads, error);
     if (status == CE_OK && !self->has_recovery)
         status = ce_fail(error, CE_E_INTERNAL, "fake: no recovery graph");
     if (status != CE_OK)
@@ -402,6 +402,7 @@ const ce_backend *ce_backend_get(uint32_t version, ce_error *error)
     static const ce_backend backend = {.version = FAKE_VERSION,
                                        .name = "fake",
                                        .description = "fake 1",
+                                       .split_tokens = 256,
                                        .model_load = model_load,
                                        .model_unload = model_unload,
                                        .model_bytes = model_bytes,

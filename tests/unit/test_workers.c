@@ -2,9 +2,12 @@
 
 #include "workers.h"
 
+#include "base/barrier.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct counted_job {
@@ -16,8 +19,9 @@ typedef struct counted_job {
 
 static atomic_int in_use, most_in_use;
 
-static void count(ce_job *base, int threads)
+static void count(ce_job *base, ce_team *team)
 {
+    int threads = team->threads;
     counted_job *job = (counted_job *)base;
     int now = atomic_fetch_add(&in_use, threads) + threads;
     int most = atomic_load(&most_in_use);
@@ -85,6 +89,80 @@ static void test_no_job_gets_all_threads_while_one_is_lent(void **state)
     ce_workers_destroy(workers);
 }
 
+typedef struct team_job {
+    ce_job job;
+    ce_barrier barrier;
+    int written[8];
+    int sums[8]; /* of all that was written, as each thread sees it */
+    pthread_t threads[8];
+} team_job;
+
+static void meet(void *argument, int index)
+{
+    team_job *job = argument;
+    int count = (int)job->barrier.threads;
+    job->threads[index] = pthread_self();
+    for (int round = 1; round <= 3; round++) {
+        job->written[index] = round * (index + 1);
+        ce_barrier_wait(&job->barrier);
+        job->sums[index] = 0;
+        for (int i = 0; i < count; i++)
+            job->sums[index] += job->written[i];
+        ce_barrier_wait(&job->barrier);
+    }
+}
+
+static void run_twice(ce_job *base, ce_team *team)
+{
+    team_job *job = (team_job *)base;
+    ce_barrier_init(&job->barrier, team->threads);
+    team->run(team, meet, job);
+    memset(job->sums, 0, sizeof job->sums);
+    team->run(team, meet, job);
+}
+
+static void run_team_job(ce_workers *workers, int expected)
+{
+    team_job job = {.job = {.run = run_twice}};
+    ce_workers_run(workers, &job.job, 1, sizeof job);
+    assert_int_equal(job.barrier.threads, expected);
+    for (int i = 0; i < expected; i++) {
+        assert_int_equal(job.sums[i], 3 * expected * (expected + 1) / 2);
+        for (int j = 0; j < i; j++)
+            assert_false(pthread_equal(job.threads[i], job.threads[j]));
+    }
+}
+
+static void test_threads_of_a_team_meet(void **state)
+{
+    (void)state;
+    for (unsigned threads = 1; threads <= 8; threads++) {
+        ce_workers *workers;
+        counted_job jobs[5];
+        assert_int_equal(ce_workers_create(threads, &workers, NULL), CE_OK);
+        for (int i = 0; i < 20; i++) {
+            run_team_job(workers, (int)threads);
+            run(workers, jobs, (size_t)i % 5 + 1);
+        }
+        ce_workers_lend(workers);
+        run_team_job(workers, 1);
+        ce_workers_take_back(workers);
+        ce_workers_destroy(workers);
+    }
+}
+
+static void *team_caller(void *workers)
+{
+    for (int i = 0; i < 100; i++) {
+        team_job job = {.job = {.run = run_twice}};
+        ce_workers_run(workers, &job.job, 1, sizeof job);
+        int count = (int)job.barrier.threads;
+        assert_true(count == 1 || count == 3);
+        assert_int_equal(job.sums[count - 1], 3 * count * (count + 1) / 2);
+    }
+    return NULL;
+}
+
 static void *caller(void *workers)
 {
     counted_job jobs[7];
@@ -102,7 +180,8 @@ static void test_budget_holds_with_many_callers(void **state)
     assert_int_equal(ce_workers_create(THREADS, &workers, NULL), CE_OK);
     atomic_store(&most_in_use, 0);
     for (int i = 0; i < CALLERS; i++)
-        assert_int_equal(pthread_create(&callers[i], NULL, caller, workers), 0);
+        assert_int_equal(pthread_create(&callers[i], NULL, i % 2 ? caller : team_caller, workers),
+                         0);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(callers[i], NULL);
     ce_workers_destroy(workers);
@@ -122,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_every_job_runs_once),
         cmocka_unit_test(test_lone_job_gets_all_threads),
         cmocka_unit_test(test_no_job_gets_all_threads_while_one_is_lent),
+        cmocka_unit_test(test_threads_of_a_team_meet),
         cmocka_unit_test(test_budget_holds_with_many_callers),
         cmocka_unit_test(test_available_cpus),
     };
