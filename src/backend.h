@@ -25,6 +25,15 @@ typedef enum ce_layout {
     CE_LAYOUT_PADDED = 2  /* the graph needs texts of one length in a batch */
 } ce_layout;
 
+/* Texts laid end to end, without padding. */
+typedef struct ce_batch {
+    const int32_t *ids;        /* [tokens] */
+    const int32_t *positions;  /* [tokens], from 0 in each text */
+    const int32_t *cu_seqlens; /* [texts + 1], from 0 to tokens; no text is empty */
+    size_t tokens;
+    size_t texts;
+} ce_batch;
+
 /* Everything a model needs, already verified. All memory belongs to the caller: the tensors stay as
  * they are until model_unload has returned, the rest until model_load has. */
 typedef struct ce_backend_model {
@@ -46,22 +55,21 @@ typedef struct ce_backend_model {
     ce_layout layout;
     unsigned threads;  /* runs at once, at most */
     int32_t precision; /* CITADEL_PRECISION_* */
-    /* For the native kernels, which compute from a checkpoint; else NULL and 0. */
+    /* For the native kernels, which compute from a checkpoint; else NULL and 0. Both stay as they are until
+     * model_unload has returned. */
     const struct ce_architecture *architecture;
     const struct ce_weights *weights;
-    /* File of the weights in the kernels' layout, to be mapped or written; NULL: none. */
-    const char *prepared;
+    int directory; /* descriptor of the checkpoint's, where Dense modules have theirs */
+    /* File of the weights in the kernels' layout, to be mapped or written (NULL: none), and 64 hexadecimal digits
+     * that no other weights have. */
+    const char *prepared, *prepared_key;
+    /* Calls `take` for each of some batches of texts, for models that are fitted to what they are going to see. */
+    int (*calibrate)(void *calibration,
+                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                     void *argument, ce_error *error);
+    void *calibration;
     int isa; /* ce_isa: the highest instruction set that kernels may use */
 } ce_backend_model;
-
-/* Texts laid end to end, without padding. */
-typedef struct ce_batch {
-    const int32_t *ids;        /* [tokens] */
-    const int32_t *positions;  /* [tokens], from 0 in each text */
-    const int32_t *cu_seqlens; /* [texts + 1], from 0 to tokens; no text is empty */
-    size_t tokens;
-    size_t texts;
-} ce_batch;
 
 /* What there is to compute on, for diagnostics; of several CUDA devices the first. */
 typedef struct ce_backend_device {

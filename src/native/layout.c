@@ -83,6 +83,23 @@ static size_t walk(ce_native_model *model, const void *memory)
     return c.used;
 }
 
+/* What smooths the input of a linear layer is applied where the norm before it writes that. */
+static void join_smoothing(ce_native_model *model)
+{
+    const ce_architecture *a = model->architecture;
+    ce_native_layer *layers = model->weights.layers;
+    int bert_like = ce_native_is_bert(a);
+    model->weights.embedding_norm.smooth = layers[0].qkv_smooth;
+    for (uint32_t i = 0; i < a->layers; i++) {
+        ce_norm *before_mlp = bert_like ? &layers[i].attention_norm : &layers[i].mlp_norm;
+        before_mlp->smooth = layers[i].up_smooth;
+        if (!bert_like)
+            layers[i].attention_norm.smooth = layers[i].qkv_smooth;
+        else if (i + 1 < a->layers)
+            layers[i].mlp_norm.smooth = layers[i + 1].qkv_smooth;
+    }
+}
+
 size_t ce_layout_bytes(const ce_native_model *model)
 {
     return walk((ce_native_model *)model, NULL);
@@ -91,4 +108,5 @@ size_t ce_layout_bytes(const ce_native_model *model)
 void ce_layout_place(ce_native_model *model, const void *memory)
 {
     walk(model, memory);
+    join_smoothing(model);
 }

@@ -49,8 +49,7 @@ typedef struct ce_native_model {
     const ce_tensor *words, *places, *types; /* the last two may be NULL */
     pthread_mutex_t lock;
     ce_scratch *scratch; /* that nobody uses */
-    size_t scratch_bytes, scratch_count;
-    unsigned scratch_most;
+    size_t scratch_bytes;
 } ce_native_model;
 
 static inline size_t ce_native_q_width(const ce_architecture *a)
@@ -61,6 +60,13 @@ static inline size_t ce_native_q_width(const ce_architecture *a)
 static inline size_t ce_native_kv_width(const ce_architecture *a)
 {
     return (size_t)a->kv_heads * a->head_dim;
+}
+
+/* Of a vector. */
+static inline size_t ce_native_dim(const ce_architecture *a)
+{
+    return a->dense_count ? a->dense[a->dense_count - 1].out
+                          : (size_t)a->hidden * a->pooling_count;
 }
 
 static inline int ce_native_is_bert(const ce_architecture *a)

@@ -2,16 +2,16 @@
 
 #include "base/mem.h"
 #include "citadel_embed.h"
-#include "native/calibrate.h"
 #include "native/layout.h"
 #include "native/model.h"
 #include "native/pass.h"
 #include "native/prepare.h"
 
+#include <fenv.h>
 #include <string.h>
 
 /* Tokens that are best computed together: activations stay in the second-level cache. */
-enum { BATCH_TOKENS = 256, WORTH_SPLITTING = 16 };
+enum { BATCH_TOKENS = 256, SPLIT_TOKENS = 16 };
 
 static void unload(void *opaque)
 {
@@ -103,16 +103,34 @@ static int write_weights(ce_native_model *model, const ce_backend_model *descrip
     return status;
 }
 
-/* The calibration texts through the model in bf16, which sees what int8 is going to see. */
+typedef struct calibration {
+    ce_native_model *model;
+    const ce_ranges *ranges;
+} calibration;
+
+static int take_batch(void *argument, const ce_batch *batch, ce_error *error)
+{
+    const calibration *c = argument;
+    ce_team alone = {.threads = 1};
+    size_t dim = ce_native_dim(c->model->architecture);
+    float *vectors = ce_reallocarray(NULL, batch->texts, dim * sizeof *vectors);
+    if (!vectors)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a calibration");
+    int status = ce_pass_run(c->model, batch, &alone, c->ranges, vectors, error);
+    ce_free(vectors);
+    return status;
+}
+
+/* The calibration texts through the model in bf16: half the memory of fp32, and ranges need no more. */
 static int calibrate(const ce_backend_model *description, const ce_ranges *ranges, ce_error *error)
 {
     ce_native_model *model;
     int status = create(description, CITADEL_PRECISION_BF16, &model, error);
     if (status == CE_OK)
         status = write_weights(model, description, NULL, NULL, error);
+    calibration c = {model, ranges};
     if (status == CE_OK)
-        status = description->calibrate(description->calibration, ce_calibrate_batch,
-                                        &(ce_calibration){model, ranges}, error);
+        status = description->calibrate(description->calibration, take_batch, &c, error);
     unload(model);
     return status;
 }
@@ -133,7 +151,7 @@ static int prepare(ce_native_model *model, const ce_backend_model *description, 
     return status;
 }
 
-static int load(const ce_backend_model *description, void **out, ce_error *error)
+static int load_model(const ce_backend_model *description, void **out, ce_error *error)
 {
     ce_native_model *model;
     int status = create(description, description->precision, &model, error);
@@ -152,6 +170,17 @@ static int load(const ce_backend_model *description, void **out, ce_error *error
     }
     *out = model;
     return CE_OK;
+}
+
+/* Rounding as the kernels' tables expect it, whatever the host's threads have. */
+static int load(const ce_backend_model *description, void **out, ce_error *error)
+{
+    fenv_t before;
+    fegetenv(&before);
+    fesetenv(FE_DFL_ENV);
+    int status = load_model(description, out, error);
+    fesetenv(&before);
+    return status;
 }
 
 static size_t bytes(const void *opaque)
@@ -180,7 +209,7 @@ const ce_backend ce_native_backend = {
     .name = "native",
     .description = "native",
     .batch_tokens = BATCH_TOKENS,
-    .worth_splitting = WORTH_SPLITTING,
+    .split_tokens = SPLIT_TOKENS,
     .any_thread = 1,
     .model_load = load,
     .model_unload = unload,

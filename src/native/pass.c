@@ -477,8 +477,7 @@ void ce_lane_pool(const ce_lane *lane)
     const ce_pass *p = lane->pass;
     const ce_architecture *a = p->model->architecture;
     float *vector = p->heads + (size_t)lane->index * 2 * p->head_floats;
-    size_t dim = a->dense_count ? a->dense[a->dense_count - 1].out
-                                : (size_t)a->hidden * a->pooling_count;
+    size_t dim = ce_native_dim(a);
     ce_span own = share((ce_span){0, p->batch->texts}, lane->index, p->lanes);
     ce_lane_meet(lane);
     for (size_t text = own.begin; text < own.end; text++) {
@@ -537,7 +536,7 @@ int ce_pass_run(ce_native_model *model, const ce_batch *batch, ce_team *team,
     place(&pass, scratch->data);
     if (!ce_native_is_bert(model->architecture))
         fill_turns(&pass);
-    ce_barrier_init(&pass.barrier, (unsigned)pass.lanes);
+    ce_barrier_init(&pass.barrier, pass.lanes);
     if (pass.lanes > 1)
         team->run(team, forward, &pass);
     else

@@ -26,6 +26,9 @@ const ce_tensor *ce_weights_find(const ce_weights *weights, const char *name, ui
 /* Elements first .. first + count of a tensor as fp32. */
 void ce_weights_read(const ce_tensor *tensor, size_t first, size_t count, float *out);
 
+/* Add them to `out`. */
+void ce_weights_add(const ce_tensor *tensor, size_t first, size_t count, float *out);
+
 /* What tells this checkpoint from any other, without reading its data: names, sizes, modification times and inodes of
  * the files, and their headers. 64 hexadecimal digits and a NUL. */
 void ce_weights_key(const ce_weights *weights, char key[65]);
