@@ -3,6 +3,7 @@
 #include "engine.h"
 #include "form.h"
 #include "model.h"
+#include "native/native_backend.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -31,6 +32,15 @@ static uint64_t weight_bytes(const ce_pack *pack)
     return ce_form_needs_weights(pack->chosen) ? file_bytes(pack, pack->chosen->weights) : 0;
 }
 
+/* What a native form makes of a checkpoint, and the tables that it reads where they are. */
+static uint64_t native_bytes(const ce_pack *pack)
+{
+    const ce_architecture *a = pack->native;
+    uint64_t rows = (uint64_t)a->vocab_size + a->positions + a->position_offset + a->token_types;
+    uint64_t element = a->dtype == CE_DTYPE_F32 ? 4 : 2;
+    return ce_native_bytes(a, pack->chosen->precision) + rows * a->hidden * element;
+}
+
 static uint64_t graph_bytes(const ce_pack *pack)
 {
     uint64_t graph = file_bytes(pack, pack->chosen->graph);
@@ -41,7 +51,8 @@ static uint64_t graph_bytes(const ce_pack *pack)
 
 uint64_t ce_estimate_resident(const ce_pack *pack)
 {
-    return weight_bytes(pack) + graph_bytes(pack) + TOKENIZER_BASE +
+    int native = ce_form_is_native(pack->chosen);
+    return (native ? native_bytes(pack) : weight_bytes(pack) + graph_bytes(pack)) + TOKENIZER_BASE +
            TOKENIZER_FACTOR * file_bytes(pack, pack->tokenizer);
 }
 

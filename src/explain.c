@@ -18,16 +18,20 @@ static void add_chosen(ce_lines *to, const ce_pack *pack)
 static void add_limits(ce_lines *to, const ce_pack *pack)
 {
     int configured = pack->configured && pack->configured->default_prompt;
-    const char *by = configured ? "configuration" : "pack";
-    ce_lines_add(to, "pooling: %s: inside the graph, as the source of the pack has it; %s",
-                 pack->pooling, pack->normalize ? "normalised to length 1" : "not normalised");
+    const char *source = pack->native ? "folder" : "pack";
+    const char *by = configured ? "configuration" : source;
+    ce_lines_add(to, "pooling: %s: %s; %s", pack->pooling,
+                 pack->native ? "as the folder's modules have it"
+                              : "inside the graph, as the source of the pack has it",
+                 pack->normalize ? "normalised to length 1" : "not normalised");
     if (pack->default_prompt)
         ce_lines_add(to, "prompt: '%s' where none is named: the %s's default_prompt",
                      pack->default_prompt, by);
     else
         ce_lines_add(to, "prompt: none where none is named: the %s has no default_prompt", by);
-    ce_lines_add(to, "max length: %u tokens, special tokens included: the pack's max_tokens",
-                 pack->max_tokens);
+    ce_lines_add(to, "max length: %u tokens, special tokens included: %s", pack->max_tokens,
+                 pack->native ? "as sentence-transformers reads the folder"
+                              : "the pack's max_tokens");
 }
 
 static void add_others(ce_lines *to, const ce_pack *pack)

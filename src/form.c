@@ -11,8 +11,9 @@
 /* What a form of less than the model's own precision must have shown at export to be used unasked. */
 #define MIXED_COSINE .9999
 
-/* Order in which forms are tried: each of these, and in it compiled forms first. */
+/* Order in which forms are tried: each of these, and in it native forms, compiled ones, TorchScript. */
 enum { TIER_MIXED, TIER_WANTED, TIERS };
+enum { KIND_NATIVE, KIND_COMPILED, KIND_TORCHSCRIPT, KINDS };
 
 typedef struct choice {
     const ce_pack *pack;
@@ -26,6 +27,18 @@ int ce_form_is_compiled(const ce_artifact *artifact)
     return strcmp(artifact->form, "compiled") == 0;
 }
 
+int ce_form_is_native(const ce_artifact *artifact)
+{
+    return strcmp(artifact->form, "native") == 0;
+}
+
+static int kind_of(const ce_artifact *artifact)
+{
+    return ce_form_is_native(artifact)     ? KIND_NATIVE
+           : ce_form_is_compiled(artifact) ? KIND_COMPILED
+                                           : KIND_TORCHSCRIPT;
+}
+
 const char *ce_form_recovery(const ce_artifact *artifact)
 {
     return artifact->precision == CITADEL_PRECISION_FP32 ? NULL : artifact->recovery;
@@ -33,7 +46,8 @@ const char *ce_form_recovery(const ce_artifact *artifact)
 
 int ce_form_needs_weights(const ce_artifact *artifact)
 {
-    return !artifact->tensors_inside || ce_form_recovery(artifact);
+    return !ce_form_is_native(artifact) &&
+           (!artifact->tensors_inside || ce_form_recovery(artifact));
 }
 
 void ce_form_describe(const ce_artifact *artifact, char *text, size_t size)
@@ -62,7 +76,7 @@ static int skip(ce_form *form, const char *format, ...)
 static int is_known(ce_form *form)
 {
     const ce_artifact *a = form->artifact;
-    if (strcmp(a->form, "torchscript") != 0 && !ce_form_is_compiled(a))
+    if (strcmp(a->form, "torchscript") != 0 && kind_of(a) == KIND_TORCHSCRIPT)
         return skip(form, "this library does not know the form '%s'", a->form);
     if (a->precision < 0)
         return skip(form, "this library does not know its precision");
@@ -76,7 +90,7 @@ static int mixed_allowed(const choice *c, ce_form *form)
     double cosine = form->artifact->min_cosine;
     if (!c->config->mixed_precision)
         return skip(form, "mixed precision is off (MIXED_PRECISION_ENABLED)");
-    if (cosine < MIXED_COSINE)
+    if (cosine < MIXED_COSINE && !ce_form_is_native(form->artifact))
         return skip(form, "its smallest cosine at export, %.6f, is below %g", cosine, MIXED_COSINE);
     if (!c->cpu->known)
         return skip(form, "the CPU's features cannot be read in /proc/cpuinfo");
@@ -122,9 +136,26 @@ static int runs_on(const ce_cpu *cpu, ce_form *form)
     return 1;
 }
 
+/* A folder has no other form: without optimization its kernels are the plain ones. */
+static int native_allowed(const choice *c, ce_form *form)
+{
+    const ce_config *config = c->config;
+    form->form_reason = !config->optimization ? "optimization is off, and there is no other form"
+                                              : "native forms come first";
+    if (config->backend == CITADEL_BACKEND_TORCH)
+        return skip(form, "the torch backend was asked for (CITADEL_BACKEND)");
+    if (!config->optimization && !c->pack->native)
+        return skip(form, "optimization is off (INFERENCE_OPTIMIZATION)");
+    return 1;
+}
+
 static int form_allowed(const choice *c, ce_form *form)
 {
     const ce_config *config = c->config;
+    if (ce_form_is_native(form->artifact))
+        return native_allowed(c, form);
+    if (config->backend == CITADEL_BACKEND_NATIVE)
+        return skip(form, "the native backend was asked for (CITADEL_BACKEND)");
     if (ce_form_is_compiled(form->artifact)) {
         form->form_reason = "compiled forms come first";
         if (!config->optimization)
@@ -145,7 +176,7 @@ static int rank(const choice *c, ce_form *form)
     int tier;
     if (!is_known(form) || !precision_allowed(c, form, &tier) || !form_allowed(c, form))
         return -1;
-    return 2 * tier + !ce_form_is_compiled(form->artifact);
+    return KINDS * tier + kind_of(form->artifact);
 }
 
 /* ---- All ---------------------------------------------------------------------------------- */
@@ -153,11 +184,11 @@ static int rank(const choice *c, ce_form *form)
 static void sort(const choice *c, ce_form *forms)
 {
     size_t used = 0;
-    for (int place = 0; place < 2 * TIERS + 1; place++) {
+    for (int place = 0; place < KINDS * TIERS + 1; place++) {
         for (size_t i = 0; i < c->pack->artifact_count; i++) {
             ce_form form = {.artifact = &c->pack->artifacts[i]};
             int own = rank(c, &form);
-            if (own == place || (own < 0 && place == 2 * TIERS))
+            if (own == place || (own < 0 && place == KINDS * TIERS))
                 forms[used++] = form;
         }
     }

@@ -27,6 +27,7 @@ const ce_form *ce_form_chosen(const ce_pack *pack);
 const char *ce_form_recovery(const ce_artifact *artifact);
 int ce_form_needs_weights(const ce_artifact *artifact);
 int ce_form_is_compiled(const ce_artifact *artifact);
+int ce_form_is_native(const ce_artifact *artifact);
 
 /* "compiled fp32 (graph.fp32.so)" */
 void ce_form_describe(const ce_artifact *artifact, char *text, size_t size);

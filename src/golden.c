@@ -108,6 +108,8 @@ int ce_golden_check(citadel_model *model, ce_error *error)
     const citadel_embed_options options = {.size = sizeof options, .prompt = ""};
     size_t count = golden->count < GOLDEN_CHECKED ? golden->count : GOLDEN_CHECKED;
     size_t numbers = count * model->pack->dim;
+    if (count == 0)
+        return CE_OK; /* a folder has none */
     float *vectors = ce_reallocarray(NULL, numbers, sizeof *vectors);
     if (!vectors)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for %zu golden vectors of %u", count,

@@ -2,12 +2,14 @@
 
 #include "backend_open.h"
 #include "base/mem.h"
+#include "checkpoint.h"
 #include "clock.h"
 #include "engine.h"
 #include "explain.h"
 #include "form.h"
 #include "golden.h"
 #include "graph.h"
+#include "native/native_backend.h"
 #include "options.h"
 #include "precision.h"
 #include "warmup.h"
@@ -74,17 +76,44 @@ static int prove(citadel_model *model, int alone, uint64_t *since, ce_error *err
     return status;
 }
 
+/* libtorch is opened when the first form needs it. What was made with another one is skipped then, so that the next form
+ * may be a native one. */
+static int open_backend(citadel_model *model, ce_error *error)
+{
+    const ce_backend *torch;
+    int status = CE_OK;
+    model->backend = &ce_native_backend;
+    if (ce_form_is_native(model->pack->chosen))
+        return CE_OK;
+    status = ce_backend_open(model->engine->config.torch_backend, &torch, error);
+    if (status == CE_OK)
+        status = ce_form_check_backend(model->pack, torch, error);
+    if (status == CE_OK && !ce_form_is_native(model->pack->chosen))
+        model->backend = torch;
+    return status;
+}
+
+static int load_graph(citadel_model *model, ce_error *error)
+{
+    if (ce_form_is_native(model->pack->chosen))
+        return ce_checkpoint_load(model, error);
+    return ce_graph_load(model->pack, model->backend, model->engine->config.threads,
+                         &model->backend_model, error);
+}
+
 static int try_form(citadel_model *model, ce_error *error)
 {
     ce_workers *workers = model->engine->workers;
     uint64_t jobs = ce_workers_jobs(workers);
     uint64_t since = ce_clock_now();
-    int status = ce_pack_load_weights(model->pack, error);
+    int status = open_backend(model, error);
+    lap(&since, &model->times.backend);
+    if (status == CE_OK)
+        status = ce_pack_load_weights(model->pack, error);
     lap(&since, &model->times.weights);
     if (status != CE_OK)
         return status;
-    status = ce_graph_load(model->pack, model->backend, model->engine->config.threads,
-                           &model->backend_model, error);
+    status = load_graph(model, error);
     lap(&since, &model->times.backend);
     if (status != CE_OK)
         return status;
@@ -121,12 +150,6 @@ static int load_form(citadel_model *model, ce_error *error)
     }
     model->recovers = ce_form_recovery(pack->chosen) != NULL;
     return CE_OK;
-}
-
-static int open_backend(citadel_model *model, ce_error *error)
-{
-    int status = ce_backend_open(model->engine->config.torch_backend, &model->backend, error);
-    return status == CE_OK ? ce_form_check_backend(model->pack, model->backend, error) : status;
 }
 
 static int load_parts(citadel_model *model, ce_error *error)

@@ -343,6 +343,8 @@ int ce_pack_load_weights(ce_pack *pack, ce_error *error)
 
 uint64_t ce_pack_weight_bytes(const ce_pack *pack)
 {
+    if (ce_form_is_native(pack->chosen))
+        return ce_weights_bytes(pack->native_weights);
     if (!pack->chosen->tensors_inside)
         return pack->weights_file.size;
     const ce_pack_file *graph = ce_pack_find_file(pack, pack->chosen->graph, NULL);
@@ -373,6 +375,8 @@ static int find_vectors(const ce_pack *pack, ce_golden *golden, ce_error *error)
 int ce_pack_load_golden(ce_pack *pack, ce_error *error)
 {
     ce_bytes texts;
+    if (!pack->golden_texts)
+        return CE_OK; /* a folder has none */
     int status = ce_pack_map(pack, pack->golden_texts, &texts, error);
     if (status != CE_OK)
         return status;

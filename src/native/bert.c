@@ -3,12 +3,12 @@
 #include "native/pass.h"
 
 /* Word, type and place of each token. */
-static void embed(const ce_lane *lane, ce_span rows)
+static void embed(const ce_lane *lane, ce_stretch rows)
 {
     const ce_pass *p = lane->pass;
     const ce_native_model *m = p->model;
     size_t hidden = m->architecture->hidden;
-    ce_span own = ce_lane_own(lane, rows);
+    ce_stretch own = ce_lane_own(lane, rows);
     ce_lane_words(lane, own);
     for (size_t row = own.begin; row < own.end; row++) {
         float *x = ce_rows_from(&p->x, row).data;
@@ -30,7 +30,7 @@ static void normalise(const ce_lane *lane, const ce_norm *norm, size_t row, size
 static void project(const ce_lane *lane, const ce_native_layer *layer, size_t panel,
                     size_t panel_end, const ce_rows *to)
 {
-    ce_span rows = ce_lane_rows(lane, lane->rows);
+    ce_stretch rows = ce_lane_rows(lane, lane->rows);
     ce_linear_output out = {.rows = ce_rows_from(to, rows.begin)};
     ce_lane_linear(lane, &layer->qkv, ce_rows_from(&lane->low, rows.begin), rows.end - rows.begin,
                    panel, panel_end, out);
@@ -89,7 +89,7 @@ void ce_bert_forward(ce_lane *lane)
     const ce_pass *p = lane->pass;
     const ce_native_model *m = p->model;
     const ce_architecture *a = m->architecture;
-    ce_span rows = ce_lane_rows(lane, lane->rows);
+    ce_stretch rows = ce_lane_rows(lane, lane->rows);
     embed(lane, rows);
     normalise(lane, &m->weights.embedding_norm, rows.begin, rows.end - rows.begin, 0);
 

@@ -22,7 +22,7 @@ static void turn(const ce_lane *lane, const ce_native_layer *layer, size_t row, 
     const ce_pass *p = lane->pass;
     const ce_architecture *a = p->model->architecture;
     size_t q = ce_native_q_width(a), kv = ce_native_kv_width(a);
-    ce_span own = ce_lane_own(lane, (ce_span){0, count});
+    ce_stretch own = ce_lane_own(lane, (ce_stretch){0, count});
     size_t owned = own.end - own.begin;
     if (owned == 0)
         return;
@@ -89,7 +89,7 @@ void ce_llama_forward(ce_lane *lane)
     const ce_pass *p = lane->pass;
     const ce_native_model *m = p->model;
     const ce_architecture *a = m->architecture;
-    ce_span rows = ce_lane_rows(lane, lane->rows);
+    ce_stretch rows = ce_lane_rows(lane, lane->rows);
     ce_lane_words(lane, ce_lane_own(lane, rows));
 
     for (uint32_t i = 0; i < a->layers; i++) {

@@ -49,6 +49,31 @@ static void choose_numbers(ce_native_model *model)
     }
 }
 
+/* A model without weights, for what can be told without them. */
+static int outline(const ce_architecture *a, int32_t precision, ce_native_model *model,
+                   ce_error *error)
+{
+    model->architecture = a;
+    model->precision = precision;
+    choose_numbers(model);
+    model->weights.layers = ce_calloc(a->layers, sizeof *model->weights.layers);
+    model->weights.dense =
+        ce_calloc(a->dense_count ? a->dense_count : 1, sizeof *model->weights.dense);
+    if (!model->weights.layers || !model->weights.dense)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for %u layers", a->layers);
+    return CE_OK;
+}
+
+uint64_t ce_native_bytes(const ce_architecture *a, int32_t precision)
+{
+    ce_native_model model = {0};
+    int status = outline(a, precision, &model, NULL);
+    uint64_t bytes = status == CE_OK ? ce_layout_bytes(&model) : 0;
+    ce_free(model.weights.layers);
+    ce_free(model.weights.dense);
+    return bytes;
+}
+
 static int create(const ce_backend_model *description, int32_t precision, ce_native_model **out,
                   ce_error *error)
 {
@@ -58,16 +83,9 @@ static int create(const ce_backend_model *description, int32_t precision, ce_nat
     if (!model)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a model");
     pthread_mutex_init(&model->lock, NULL);
-    model->architecture = a;
-    model->precision = precision;
     model->isa = (ce_isa)description->isa;
-    choose_numbers(model);
-    model->weights.layers = ce_calloc(a->layers, sizeof *model->weights.layers);
-    model->weights.dense = ce_calloc(a->dense_count ? a->dense_count : 1,
-                                     sizeof *model->weights.dense);
-    if (!model->weights.layers || !model->weights.dense)
-        return ce_fail(error, CE_E_NO_MEMORY, "no memory for %u layers", a->layers);
-    return ce_prepare_tables(model, description->weights, error);
+    int status = outline(a, precision, model, error);
+    return status == CE_OK ? ce_prepare_tables(model, description->weights, error) : status;
 }
 
 static int write_dense(const ce_native_model *model, const ce_backend_model *description,
@@ -189,6 +207,9 @@ static size_t bytes(const void *opaque)
     pthread_mutex_lock(&model->lock);
     size_t held = model->store.mapped + model->scratch_bytes;
     pthread_mutex_unlock(&model->lock);
+    const ce_tensor *tables[] = {model->words, model->places, model->types};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        held += tables[i] ? tables[i]->bytes : 0;
     return held;
 }
 

@@ -4,6 +4,9 @@
 
 #include "backend.h"
 
+/* Bytes of the weights of a model in the kernels' layout. */
+uint64_t ce_native_bytes(const struct ce_architecture *architecture, int32_t precision);
+
 extern const ce_backend ce_native_backend;
 
 #endif

@@ -241,20 +241,20 @@ static void fill_turns(ce_pass *p)
 
 /* ---- Lanes -------------------------------------------------------------------------------- */
 
-static ce_span share(ce_span all, int index, int lanes)
+static ce_stretch share(ce_stretch all, int index, int lanes)
 {
     size_t count = all.end - all.begin;
-    return (ce_span){all.begin + count * (size_t)index / (size_t)lanes,
+    return (ce_stretch){all.begin + count * (size_t)index / (size_t)lanes,
                      all.begin + count * (size_t)(index + 1) / (size_t)lanes};
 }
 
-ce_span ce_lane_rows(const ce_lane *lane, size_t count)
+ce_stretch ce_lane_rows(const ce_lane *lane, size_t count)
 {
-    ce_span all = {0, count};
+    ce_stretch all = {0, count};
     return lane->pass->by_panels ? all : share(all, lane->index, lane->pass->lanes);
 }
 
-ce_span ce_lane_own(const ce_lane *lane, ce_span rows)
+ce_stretch ce_lane_own(const ce_lane *lane, ce_stretch rows)
 {
     return lane->pass->by_panels ? share(rows, lane->index, lane->pass->lanes) : rows;
 }
@@ -279,7 +279,7 @@ void ce_lane_linear(const ce_lane *lane, const ce_linear *linear, ce_rows in, si
         ce_linear_run(linear, &in, count, panel, panel_end, &out, p->model->isa);
         return;
     }
-    ce_span own = share((ce_span){panel, panel_end}, lane->index, p->lanes);
+    ce_stretch own = share((ce_stretch){panel, panel_end}, lane->index, p->lanes);
     ce_lane_meet(lane);
     ce_linear_run(linear, &in, count, own.begin, own.end, &out, p->model->isa);
     ce_lane_meet(lane);
@@ -294,7 +294,7 @@ void ce_lane_layer(const ce_lane *lane, const ce_linear *linear, ce_rows in, siz
 void ce_lane_norm(const ce_lane *lane, const ce_norm *norm, ce_rows in, size_t count,
                   const ce_rows *out, const ce_rows *low)
 {
-    ce_span own = ce_lane_own(lane, (ce_span){0, count});
+    ce_stretch own = ce_lane_own(lane, (ce_stretch){0, count});
     if (own.begin == own.end)
         return;
     ce_rows from = ce_rows_from(&in, own.begin), to = {0}, to_low = {0};
@@ -308,7 +308,7 @@ void ce_lane_norm(const ce_lane *lane, const ce_norm *norm, ce_rows in, size_t c
 
 void ce_lane_convert(const ce_lane *lane, ce_rows from, size_t count, size_t width, ce_rows to)
 {
-    ce_span own = ce_lane_own(lane, (ce_span){0, count});
+    ce_stretch own = ce_lane_own(lane, (ce_stretch){0, count});
     ce_rows own_from = ce_rows_from(&from, own.begin), own_to = ce_rows_from(&to, own.begin);
     if (own.begin < own.end)
         ce_rows_convert(&own_from, own.end - own.begin, width, &own_to, lane->pass->model->isa);
@@ -321,7 +321,7 @@ void ce_lane_record(const ce_lane *lane, uint32_t layer, ce_range_place place, c
         ce_ranges_add(lane->pass->ranges, layer, place, &rows, count, width);
 }
 
-void ce_lane_words(const ce_lane *lane, ce_span rows)
+void ce_lane_words(const ce_lane *lane, ce_stretch rows)
 {
     const ce_pass *p = lane->pass;
     size_t hidden = p->model->architecture->hidden;
@@ -381,7 +381,7 @@ void ce_lane_attention(const ce_lane *lane, uint32_t layer, int single)
         .isa = p->model->isa,
     };
     /* Heads of all texts in a row: each lane gets a stretch of them. */
-    ce_span own = share((ce_span){0, p->batch->texts * a->kv_heads}, lane->index, p->lanes);
+    ce_stretch own = share((ce_stretch){0, p->batch->texts * a->kv_heads}, lane->index, p->lanes);
     ce_lane_meet(lane);
     while (own.begin < own.end) {
         size_t text = own.begin / a->kv_heads, head = own.begin % a->kv_heads;
@@ -410,7 +410,7 @@ void ce_lane_keep_single(ce_lane *lane)
     ce_pass *p = lane->pass;
     const ce_architecture *a = p->model->architecture;
     size_t bytes = p->qkv.number == CE_NUMBER_FP32 ? sizeof(float) : sizeof(uint16_t);
-    ce_span own = share((ce_span){0, p->batch->texts}, lane->index, p->lanes);
+    ce_stretch own = share((ce_stretch){0, p->batch->texts}, lane->index, p->lanes);
     ce_lane_meet(lane);
     for (size_t text = own.begin; text < own.end; text++) {
         ce_attention_text place = text_of(p, text, 1);
@@ -478,7 +478,7 @@ void ce_lane_pool(const ce_lane *lane)
     const ce_architecture *a = p->model->architecture;
     float *vector = p->heads + (size_t)lane->index * 2 * p->head_floats;
     size_t dim = ce_native_dim(a);
-    ce_span own = share((ce_span){0, p->batch->texts}, lane->index, p->lanes);
+    ce_stretch own = share((ce_stretch){0, p->batch->texts}, lane->index, p->lanes);
     ce_lane_meet(lane);
     for (size_t text = own.begin; text < own.end; text++) {
         int kept = lane->x.data == p->first_x.data && p->first_x.data;

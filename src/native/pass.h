@@ -16,9 +16,9 @@
 /* Rows that go through a layer together: activations stay in the cache of second level. */
 enum { CE_PASS_BLOCK = 48 };
 
-typedef struct ce_span {
+typedef struct ce_stretch {
     size_t begin, end;
-} ce_span;
+} ce_stretch;
 
 typedef struct ce_pass {
     const ce_native_model *model;
@@ -65,10 +65,10 @@ void ce_llama_forward(ce_lane *lane);
 /* ---- Steps -------------------------------------------------------------------------------- */
 
 /* The rows of 0 .. count that this lane takes through layers. */
-ce_span ce_lane_rows(const ce_lane *lane, size_t count);
+ce_stretch ce_lane_rows(const ce_lane *lane, size_t count);
 
 /* Of rows that it takes through layers those that are its own where no layer's panels are shared out. */
-ce_span ce_lane_own(const ce_lane *lane, ce_span rows);
+ce_stretch ce_lane_own(const ce_lane *lane, ce_stretch rows);
 
 void ce_lane_meet(const ce_lane *lane);
 
@@ -89,7 +89,7 @@ void ce_lane_norm(const ce_lane *lane, const ce_norm *norm, ce_rows in, size_t c
 void ce_lane_convert(const ce_lane *lane, ce_rows from, size_t count, size_t width, ce_rows to);
 
 /* Words to pass->x: rows begin .. end. */
-void ce_lane_words(const ce_lane *lane, ce_span rows);
+void ce_lane_words(const ce_lane *lane, ce_stretch rows);
 
 /* Attention of layer `layer` for the lane's share of heads. With `single` the queries are pass->first_q. */
 void ce_lane_attention(const ce_lane *lane, uint32_t layer, int single);

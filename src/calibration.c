@@ -1,0 +1,49 @@
+#include "calibration.h"
+
+#include "base/mem.h"
+#include "model.h"
+
+#include <string.h>
+
+enum { TOKENS_MAX = 256 };
+
+/* Of several kinds and languages; none is in a test or a benchmark. */
+static const char *const texts[] = {
+    "The library closes at six on weekdays and at noon on Saturdays.",
+    "How do I change the address that my invoices are sent to?",
+};
+
+static int take_text(const citadel_model *model, ce_tokenizer_scratch *scratch, const char *text,
+                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                     void *argument, ce_error *error)
+{
+    uint32_t most = model->pack->max_tokens;
+    const ce_encode_options options = {.max_tokens = most < TOKENS_MAX ? most : TOKENS_MAX};
+    int32_t positions[TOKENS_MAX], ends[2] = {0};
+    ce_encoding encoding;
+    int status = ce_tokenizer_encode(model->tokenizer, scratch, text, strlen(text), &options,
+                                     &encoding, error);
+    if (status != CE_OK || encoding.count == 0)
+        return status;
+    for (size_t i = 0; i < encoding.count; i++)
+        positions[i] = (int32_t)i;
+    ends[1] = (int32_t)encoding.count;
+    const ce_batch batch = {.ids = encoding.ids,
+                            .positions = positions,
+                            .cu_seqlens = ends,
+                            .tokens = encoding.count,
+                            .texts = 1};
+    return take(argument, &batch, error);
+}
+
+int ce_calibration_run(void *opaque,
+                       int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                       void *argument, ce_error *error)
+{
+    ce_tokenizer_scratch *scratch;
+    int status = ce_tokenizer_scratch_create(&scratch, error);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == CE_OK; i++)
+        status = take_text(opaque, scratch, texts[i], take, argument, error);
+    ce_tokenizer_scratch_destroy(scratch);
+    return status;
+}

@@ -1,0 +1,74 @@
+#include "checkpoint.h"
+
+#include "base/mem.h"
+#include "calibration.h"
+#include "engine.h"
+#include "native/layout.h"
+#include "native/weights.h"
+#include "precision.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the prepared weights depend on: the checkpoint, how they are laid out, and what they were fitted to. */
+static void prepared_key(const ce_pack *pack, char key[CE_SHA256_HEX])
+{
+    char weights[CE_SHA256_HEX], rest[64];
+    unsigned char digest[CE_SHA256_BYTES];
+    ce_weights_key(pack->native_weights, weights);
+    snprintf(rest, sizeof rest, "%s %d %d", ce_precision_name(pack->chosen->precision),
+             CE_LAYOUT_VERSION, CE_CALIBRATION_VERSION);
+    ce_sha256 sha;
+    ce_sha256_init(&sha);
+    ce_sha256_update(&sha, pack->id, sizeof pack->id);
+    ce_sha256_update(&sha, weights, sizeof weights);
+    ce_sha256_update(&sha, rest, strlen(rest));
+    ce_sha256_final(&sha, digest);
+    ce_sha256_hex(digest, key);
+}
+
+/* "<cache>/<name>-<precision>-<some of the key>", so that a user who looks there knows what is what. */
+static int prepared_path(const ce_config *config, const ce_pack *pack, const char *key, char **out,
+                         ce_error *error)
+{
+    enum { DIGITS = 16 };
+    *out = NULL;
+    if (!config->prepared || !config->prepared_path)
+        return CE_OK;
+    const char *precision = ce_precision_name(pack->chosen->precision);
+    size_t size = strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
+    *out = ce_malloc(size);
+    if (!*out)
+        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a path");
+    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS, key);
+    return CE_OK;
+}
+
+int ce_checkpoint_load(citadel_model *model, ce_error *error)
+{
+    const ce_pack *pack = model->pack;
+    const ce_config *config = &model->engine->config;
+    char key[CE_SHA256_HEX], *path;
+    prepared_key(pack, key);
+    int status = prepared_path(config, pack, key, &path, error);
+    if (status != CE_OK)
+        return status;
+    const ce_backend_model description = {
+        .form = pack->chosen->form,
+        .dim = pack->dim,
+        .layout = pack->layout,
+        .threads = config->threads,
+        .precision = pack->chosen->precision,
+        .architecture = pack->native,
+        .weights = pack->native_weights,
+        .directory = pack->directory,
+        .prepared = path,
+        .prepared_key = key,
+        .calibrate = ce_calibration_run,
+        .calibration = model,
+        .isa = config->optimization ? config->isa : CE_ISA_GENERIC,
+    };
+    status = model->backend->model_load(&description, &model->backend_model, error);
+    ce_free(path);
+    return status;
+}
