@@ -13,16 +13,16 @@
 
 /* How a checkpoint calls its tensors, and with that the order of what is computed. */
 typedef enum ce_family {
-    CE_FAMILY_BERT,       /* BertModel, RobertaModel, XLMRobertaModel: layers of "encoder.layer.0.attention.self.query" */
+    CE_FAMILY_BERT,       /* and RoBERTa: "encoder.layer.0.attention.self.query" */
     CE_FAMILY_DISTILBERT, /* "transformer.layer.0.attention.q_lin" */
-    CE_FAMILY_LLAMA,      /* Llama, Mistral, Qwen2, Qwen3: "layers.0.self_attn.q_proj", "layers.0.mlp.gate_proj" */
+    CE_FAMILY_LLAMA,      /* and Mistral, Qwen2, Qwen3: "layers.0.self_attn.q_proj" */
     CE_FAMILY_PHI3        /* the same with "qkv_proj" and "gate_up_proj" in one */
 } ce_family;
 
 /* Scaled frequencies: the model was trained on `original_positions`. */
 typedef enum ce_rope_kind {
     CE_ROPE_DEFAULT,
-    CE_ROPE_LINEAR,  /* positions divided by `factor` */
+    CE_ROPE_LINEAR, /* frequencies divided by `factor` */
     CE_ROPE_LLAMA3,
     CE_ROPE_LONGROPE /* each frequency divided by its own factor, one set for texts up to original_positions and one for
                         longer ones; cos and sin are multiplied by attention_factor */
@@ -43,30 +43,36 @@ typedef struct ce_dense {
     char *folder; /* "2_Dense": its weights are there */
     uint32_t in, out;
     int bias;
-    enum { CE_DENSE_IDENTITY, CE_DENSE_TANH, CE_DENSE_RELU, CE_DENSE_GELU, CE_DENSE_SIGMOID } activation;
+    enum {
+        CE_DENSE_IDENTITY,
+        CE_DENSE_TANH,
+        CE_DENSE_RELU,
+        CE_DENSE_GELU,
+        CE_DENSE_SIGMOID
+    } activation;
 } ce_dense;
 
 enum { CE_POOLINGS_MAX = 6 };
 
 typedef struct ce_architecture {
     ce_family family;
-    char *name;      /* "BertModel", owned */
-    ce_dtype dtype;  /* of the checkpoint as config.json says it: F32, F16 or BF16 */
+    char *name;     /* "BertModel", owned */
+    ce_dtype dtype; /* as config.json says it: F32, F16 or BF16; 0: it does not */
     uint32_t vocab_size, hidden, intermediate, layers;
     uint32_t heads, kv_heads, head_dim;
-    uint32_t positions;       /* longest text that positions are known for, special tokens included */
-    uint32_t position_offset; /* of a table of positions: the row of a text's first token (RoBERTa: 2) */
-    uint32_t token_types;     /* rows of the table of types, of which the first is added; 0: there is none */
+    uint32_t positions;       /* of the longest text, special tokens included */
+    uint32_t position_offset; /* of a table of positions: the row of the first token (RoBERTa: 2) */
+    uint32_t token_types;     /* rows of a table, of which the first is added; 0: there is none */
     ce_activation activation; /* of the feed-forward network */
     float norm_eps;
     int causal;
-    int64_t window; /* how far back a token sees, itself included, as sliding_window says it; 0: all of them */
+    int64_t window; /* how many tokens a token sees, itself the last of them; 0: all */
     uint32_t first_windowed_layer, windowed_layers; /* the layers that the window is for */
     int qkv_bias, out_bias, mlp_bias;
     int qk_norm; /* an RMSNorm over each head of q and k (Qwen3) */
     ce_rope_scaling rope;
 
-    ce_pooling poolings[CE_POOLINGS_MAX]; /* their vectors side by side, in the order of sentence-transformers */
+    ce_pooling poolings[CE_POOLINGS_MAX]; /* their vectors stand side by side, in this order */
     uint32_t pooling_count;
     ce_dense *dense; /* owned */
     uint32_t dense_count;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/tensor.h"
+#include "digest/sha256.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,8 @@ void ce_weights_close(ce_weights *weights); /* NULL is allowed */
 
 /* Checkpoints of a task's model have the encoder's names behind a prefix ("bert.", "model."): which of the candidates
  * stands before `name` in this one? NULL: none of them. `candidates` ends with NULL. */
-const char *ce_weights_prefix(const ce_weights *weights, const char *const *candidates, const char *name);
+const char *ce_weights_prefix(const ce_weights *weights, const char *const *candidates,
+                              const char *name);
 
 /* NULL, with `error` naming it, when it is not there or is not F32, F16 or BF16 of this shape (`dims` 1 or 2). */
 const ce_tensor *ce_weights_find(const ce_weights *weights, const char *name, uint32_t dims,
@@ -31,7 +33,10 @@ void ce_weights_add(const ce_tensor *tensor, size_t first, size_t count, float *
 
 /* What tells this checkpoint from any other, without reading its data: names, sizes, modification times and inodes of
  * the files, and their headers. 64 hexadecimal digits and a NUL. */
-void ce_weights_key(const ce_weights *weights, char key[65]);
+void ce_weights_key(const ce_weights *weights, char key[CE_SHA256_HEX]);
+
+/* The part of that which a copy of the files has as well: names, sizes and headers. */
+void ce_weights_digest(const ce_weights *weights, ce_sha256 *sha);
 
 uint64_t ce_weights_bytes(const ce_weights *weights); /* of all files */
 
