@@ -62,8 +62,10 @@
  * Threads     Any function may be called from any thread, any number at once, on the same engine and
  *             the same model, unless its own text says otherwise; releasing the last reference while
  *             others still start calls on it is the caller's error, as with free(). Computing is done
- *             by threads that belong to the engine; they block asynchronous signals. Structs are
- *             yours: do not write to one while a call reads it.
+ *             by threads that belong to the engine; they block asynchronous signals. The native
+ *             backend also computes on the calling thread, in the place of one of them: with its
+ *             signal mask, a few KB of its stack, and default floating-point modes, which are put back
+ *             before the call returns. Structs are yours: do not write to one while a call reads it.
  *             A thread must not be cancelled (pthread_cancel) inside a call.
  * Fork        A child of fork() has none of the engine's threads: calls there return
  *             CITADEL_E_FORKED. Create the engine after forking, or exec.

@@ -324,3 +324,9 @@ int ce_config_warms_up(const ce_config *config, const ce_config_model *model)
     return model && model->has_warmup && says_more(config, CE_SET_WARMUP) ? model->warmup
                                                                           : config->warmup_enabled;
 }
+
+size_t ce_config_batch_tokens(const ce_config *config, size_t preferred)
+{
+    int open = config->origins[CE_SET_BATCH_TOKENS] == CE_FROM_DEFAULT;
+    return open && preferred ? preferred : config->batch_tokens;
+}

@@ -43,4 +43,7 @@ int32_t ce_config_precision(const ce_config *config, const ce_config_model *mode
 /* Whether a model is to be warmed up when it is loaded; `model` may be NULL. */
 int ce_config_warms_up(const ce_config *config, const ce_config_model *model);
 
+/* Tokens of a batch, at most: what has been set, else what a backend prefers, if it does (0: it does not). */
+size_t ce_config_batch_tokens(const ce_config *config, size_t preferred);
+
 #endif

@@ -148,6 +148,11 @@ static int check_buffers(const request *r, size_t capacity, ce_error *error)
 
 /* ---- Texts to ids ------------------------------------------------------------------------- */
 
+static size_t batch_tokens(const request *r)
+{
+    return ce_config_batch_tokens(&r->model->engine->config, r->model->backend->batch_tokens);
+}
+
 static void set_result(const request *r, size_t index, int status, const ce_encoding *encoding)
 {
     if (!r->results)
@@ -213,8 +218,7 @@ static int goes_on(const request *r)
 /* Gather texts from `*next` on until the window is full. */
 static int fill_window(request *r, size_t *next, size_t *texts, size_t *tokens, ce_error *error)
 {
-    const ce_config *config = &r->model->engine->config;
-    size_t window = (size_t)config->batch_tokens * config->threads * BATCHES_PER_THREAD;
+    size_t window = batch_tokens(r) * r->model->engine->config.threads * BATCHES_PER_THREAD;
     uint64_t since = ce_clock_now();
     *texts = *tokens = 0;
     while (*next < r->count && *tokens < window && goes_on(r)) {
@@ -416,9 +420,11 @@ static int compute_window(request *r, size_t texts, size_t tokens, ce_error *err
         status = ce_array_reserve(&call->ranges, texts, sizeof(ce_batch_range), error);
     if (status != CE_OK)
         return status;
+    const ce_batch_aim aim = {.budget = batch_tokens(r),
+                              .split = r->model->backend->split_tokens,
+                              .threads = engine->config.threads};
     ce_batch_range *ranges = call->ranges.data;
-    size_t batches = ce_batcher_plan(call->lengths.data, texts, r->model->pack->layout,
-                                     engine->config.batch_tokens, engine->config.threads,
+    size_t batches = ce_batcher_plan(call->lengths.data, texts, r->model->pack->layout, &aim,
                                      call->order.data, ranges);
     status = reserve_batches(call, texts, tokens, batches, r->output.model_dim, error);
     if (status != CE_OK)
@@ -426,7 +432,8 @@ static int compute_window(request *r, size_t texts, size_t tokens, ce_error *err
     make_jobs(r, ranges, batches);
     batch_job *jobs = call->jobs.data;
     uint64_t submitted = ce_clock_now();
-    ce_workers_run(engine->workers, &jobs->job, batches, sizeof *jobs);
+    ce_workers_run(engine->workers, &jobs->job, batches, sizeof *jobs,
+                   r->model->backend->any_thread);
     account(r, jobs, batches, submitted);
     for (size_t b = 0; b < batches; b++) {
         if (jobs[b].status != CE_OK) {

@@ -119,7 +119,8 @@ static int read_plan(warmup *w, size_t lengths, size_t batch_sizes, ce_error *er
 static int left_out(const warmup *w, uint32_t length, uint32_t texts)
 {
     return !w->plan.batch_sizes && texts > 1 &&
-           (size_t)length * texts > w->model->engine->config.batch_tokens;
+           (size_t)length * texts >
+               ce_config_batch_tokens(&w->model->engine->config, w->model->backend->batch_tokens);
 }
 
 /* ---- Memory ------------------------------------------------------------------------------- */
@@ -228,7 +229,7 @@ static int run_jobs(warmup *w, thread_jobs *all, ce_error *error)
     all->missing = threads;
     pthread_mutex_init(&all->lock, NULL);
     pthread_cond_init(&all->changed, NULL);
-    ce_workers_run(w->model->engine->workers, &all->jobs->job, threads, sizeof *all->jobs);
+    ce_workers_run(w->model->engine->workers, &all->jobs->job, threads, sizeof *all->jobs, 0);
     pthread_cond_destroy(&all->changed);
     pthread_mutex_destroy(&all->lock);
     for (size_t i = 0; i < threads; i++) {

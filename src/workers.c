@@ -4,12 +4,12 @@
 
 #include "base/barrier.h"
 #include "base/mem.h"
+#include "cgroup.h"
 #include "thread.h"
 
 #include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct ce_job_group {
@@ -48,21 +48,6 @@ struct ce_workers {
 
 enum { CPUS_MAX = 1024 };
 
-/* The number of CPUs in "quota period", rounded up; 0 when there is no limit or no such file. */
-static unsigned cgroup_quota(void)
-{
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (!file)
-        return 0;
-    unsigned long long quota, period;
-    int fields = fscanf(file, "%llu %llu", &quota, &period);
-    fclose(file);
-    if (fields != 2 || quota == 0 || period == 0)
-        return 0;
-    unsigned long long cpus = (quota + period - 1) / period;
-    return cpus < CPUS_MAX ? (unsigned)cpus : CPUS_MAX;
-}
-
 unsigned ce_workers_available_cpus(void)
 {
     cpu_set_t set;
@@ -70,7 +55,7 @@ unsigned ce_workers_available_cpus(void)
     unsigned cpus = 1;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         cpus = (unsigned)CPU_COUNT(&set);
-    unsigned quota = cgroup_quota();
+    unsigned quota = ce_cgroup_cpus("");
     if (quota && quota < cpus)
         cpus = quota;
     return cpus < CPUS_MAX ? cpus : CPUS_MAX;
@@ -103,19 +88,41 @@ static void wake_one(ce_workers *workers)
     }
 }
 
-/* Whether `self` is to take the first job, and with how many threads: 0 if not. A job that is alone
- * gets all of them, and worker 0 to run it: a backend keeps a pool of helpers for every thread that
- * ever ran wide, and with one such thread their number stays below the budget. */
+/* Wake threads for the jobs that can start now, the first `taken` of which somebody takes anyway. */
+static void wake_for_waiting(ce_workers *workers, unsigned taken)
+{
+    unsigned i = 0;
+    for (const ce_job *job = workers->first; job && i < workers->free; job = job->next, i++)
+        if (i >= taken)
+            wake_one(workers);
+}
+
+/* Threads for the first job, for which one is free: all of them if it is alone. */
+static unsigned width(const ce_workers *workers)
+{
+    int alone = !workers->first->next && workers->free == workers->count && workers->lent == 0;
+    return alone ? workers->count : 1;
+}
+
+/* Whether `self` is to take the first job, and with how many threads: 0 if not. Wide jobs are worker 0's: a
+ * backend may keep a pool of helpers for every thread that ever ran wide, and with one such thread
+ * their number stays below the budget. */
 static unsigned share(ce_workers *workers, const worker *self)
 {
     if (!workers->first || workers->free == 0)
         return 0;
-    if (workers->first->next || workers->free < workers->count || workers->lent > 0)
-        return 1;
-    if (self == &workers->threads[0])
-        return workers->count;
+    unsigned threads = width(workers);
+    if (threads == 1 || self == &workers->threads[0])
+        return threads;
     wake(&workers->threads[0]);
     return 0;
+}
+
+/* The same for a caller that may compute: its own jobs only, so that it is back when they are done. */
+static unsigned share_of_caller(const ce_workers *workers, const ce_job_group *group)
+{
+    int mine = workers->first && workers->first->group == group;
+    return mine && workers->free > 0 ? width(workers) : 0;
 }
 
 /* Worker i is index i, so that index 0 can be any thread. */
@@ -149,10 +156,19 @@ static void join_team(ce_workers *workers, worker *self)
     pthread_mutex_lock(&workers->lock);
 }
 
-static void run_job(ce_workers *workers, ce_job *job, unsigned threads)
+/* Called with the lock, and without it while the job runs. */
+static void run_first(ce_workers *workers, unsigned threads)
 {
+    ce_job *job = pop(workers);
+    ce_job_group *group = job->group;
     crew crew = {.team = {.threads = (int)threads, .run = run_team}, .workers = workers};
+    workers->free -= threads;
+    pthread_mutex_unlock(&workers->lock);
     job->run(job, &crew.team);
+    pthread_mutex_lock(&workers->lock);
+    workers->free += threads;
+    if (--group->pending == 0)
+        pthread_cond_signal(&group->done);
 }
 
 /* Sleep until there is a job for `self`, helping the team of another's meanwhile. Returns with how many threads it is to be
@@ -180,21 +196,8 @@ static void *work(void *argument)
     fesetenv(FE_DFL_ENV);
     pthread_mutex_lock(&workers->lock);
     for (unsigned threads; (threads = wait_for_job(workers, self)) > 0;) {
-        ce_job *job = pop(workers);
-        workers->free -= threads;
-        pthread_mutex_unlock(&workers->lock);
-
-        ce_job_group *group = job->group;
-        run_job(workers, job, threads);
-
-        pthread_mutex_lock(&workers->lock);
-        workers->free += threads;
-        if (--group->pending == 0)
-            pthread_cond_signal(&group->done);
-        /* A wide job may have kept several waiting; this thread takes one of them itself. */
-        ce_job *waiting = workers->first ? workers->first->next : NULL;
-        for (unsigned i = 1; i < threads && waiting; i++, waiting = waiting->next)
-            wake_one(workers);
+        run_first(workers, threads);
+        wake_for_waiting(workers, 1);
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -261,7 +264,21 @@ unsigned ce_workers_count(const ce_workers *workers)
     return workers->count;
 }
 
-void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride)
+/* Neither do the vectors depend on the caller's rounding, nor does it find another afterwards. */
+static void take_part(ce_workers *workers, const ce_job_group *group)
+{
+    fenv_t callers;
+    fegetenv(&callers);
+    fesetenv(FE_DFL_ENV);
+    for (unsigned threads; (threads = share_of_caller(workers, group)) > 0;) {
+        wake_for_waiting(workers, 1);
+        run_first(workers, threads);
+    }
+    fesetenv(&callers);
+}
+
+void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride,
+                    int caller_computes)
 {
     if (count == 0)
         return;
@@ -277,8 +294,9 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
         *workers->last = job;
         workers->last = &job->next;
     }
-    for (size_t i = 0; i < count && i < workers->free; i++)
-        wake_one(workers);
+    if (caller_computes)
+        take_part(workers, &group);
+    wake_for_waiting(workers, 0);
     while (group.pending > 0)
         pthread_cond_wait(&group.done, &workers->lock);
     pthread_mutex_unlock(&workers->lock);

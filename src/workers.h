@@ -1,5 +1,6 @@
-/* The engine's compute threads. Everything that a backend computes runs here, so that a host's own threads keep
- * their OpenMP and torch settings, and so that all calls together use no more threads than they were given. */
+/* The engine's compute threads. What a backend computes runs here, so that a host's own threads keep their OpenMP and
+ * torch settings, and so that all calls together use no more threads than they were given. A caller that computes
+ * itself, as a backend may allow, does so in the place of one of them. */
 #ifndef CE_WORKERS_H
 #define CE_WORKERS_H
 
@@ -29,8 +30,11 @@ void ce_workers_destroy(ce_workers *workers);
 unsigned ce_workers_count(const ce_workers *workers);
 
 /* Run `count` jobs, which lie `stride` bytes apart, and return when all are done. Jobs of all callers start in
- * the order they came. A job gets one thread; one that is alone gets all of them. */
-void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride);
+ * the order they came. A job gets one thread; one that is alone gets all of them. With `caller_computes` the calling
+ * thread runs jobs of its own as long as it has not to wait, which spares it two changes of threads; its floating-point
+ * modes are the default ones meanwhile. */
+void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride,
+                    int caller_computes);
 
 /* The calling thread works hard by itself, loading a model, or has ceased to: meanwhile no job gets all threads, which
  * would wait for each other on a CPU too few. */

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +57,13 @@ void check_vector(const float *got, const float *expected, size_t count, const c
 
 /* ---- Engine ------------------------------------------------------------------------------- */
 
+/* The fake, or another build of it that this run of the program is about. */
+static const char *backend_path(void)
+{
+    const char *other = getenv("TEST_BACKEND");
+    return other ? other : FAKE_BACKEND;
+}
+
 citadel_engine_options test_options(uint32_t threads, uint32_t cache_models)
 {
     citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
@@ -63,7 +71,7 @@ citadel_engine_options test_options(uint32_t threads, uint32_t cache_models)
     options.threads = threads;
     options.cache_models = cache_models;
     options.model_path = FAKE_PACKS;
-    options.torch_backend = FAKE_BACKEND;
+    options.torch_backend = backend_path();
     return options;
 }
 
@@ -112,7 +120,7 @@ citadel_model *load(citadel_engine *engine, const char *name)
 
 fake_probe *the_probe(void)
 {
-    void *module = dlopen(FAKE_BACKEND, RTLD_NOW | RTLD_LOCAL);
+    void *module = dlopen(backend_path(), RTLD_NOW | RTLD_LOCAL);
     assert_non_null(module);
     fake_probe *probe = dlsym(module, FAKE_PROBE);
     assert_non_null(probe);

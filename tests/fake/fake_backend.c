@@ -27,6 +27,11 @@
 #define FAKE_VERSION CE_BACKEND_VERSION
 #endif
 
+/* 1: behaves as the native kernels do, which any thread may run and which like small batches. */
+#ifndef FAKE_NATIVE
+#define FAKE_NATIVE 0
+#endif
+
 #define EXPORT __attribute__((visibility("default")))
 
 enum { NO_ID = -1, INSIDE_VOCAB = 33 };
@@ -323,8 +328,27 @@ static void compute_text(const fake_model *model, const fake_graph *graph, const
         vector[0] = -INFINITY;
 }
 
+typedef struct share {
+    const fake_model *model;
+    const fake_graph *graph;
+    const ce_batch *batch;
+    int threads;
+    float *out;
+} share;
+
+static void compute_share(void *argument, int index)
+{
+    const share *s = argument;
+    const ce_batch *batch = s->batch;
+    for (size_t i = (size_t)index; i < batch->texts; i += (size_t)s->threads) {
+        size_t first = (size_t)batch->cu_seqlens[i], end = (size_t)batch->cu_seqlens[i + 1];
+        compute_text(s->model, s->graph, batch->ids + first, batch->positions + first, end - first,
+                     s->out + i * s->model->dim);
+    }
+}
+
 static int compute(const fake_model *model, const fake_graph *graph, const ce_batch *batch,
-                   float *out, ce_error *error)
+                   ce_team *team, float *out, ce_error *error)
 {
     if (has_id(batch->ids, batch->tokens, graph->wait_id))
         wait_at_gate();
@@ -332,11 +356,8 @@ static int compute(const fake_model *model, const fake_graph *graph, const ce_ba
         return ce_fail(error, CE_E_BACKEND, "fake: the batch has id %d", graph->fail_id);
     if (has_id(batch->ids, batch->tokens, graph->oom_id))
         return ce_fail(error, CE_E_NO_MEMORY, "fake: the batch has id %d", graph->oom_id);
-    for (size_t i = 0; i < batch->texts; i++) {
-        size_t first = (size_t)batch->cu_seqlens[i], end = (size_t)batch->cu_seqlens[i + 1];
-        compute_text(model, graph, batch->ids + first, batch->positions + first, end - first,
-                     out + i * model->dim);
-    }
+    share all = {model, graph, batch, team->threads, out};
+    team->run(team, compute_share, &all);
     return CE_OK;
 }
 
@@ -347,6 +368,7 @@ static void count_run(const ce_batch *batch, int threads)
     fake_probe *probe = &fake_backend_probe;
     pthread_mutex_lock(&probe->lock);
     probe->runs++;
+    probe->runner = pthread_self();
     probe->callers += last_round != probe->round + 1;
     last_round = probe->round + 1;
     probe->texts += (int)batch->texts;
@@ -364,7 +386,7 @@ static int run(void *model, const ce_batch *batch, ce_team *team, float *out, ce
     if (status != CE_OK)
         return status;
     count_run(batch, team->threads);
-    status = compute(model, &((fake_model *)model)->graph, batch, out, error);
+    status = compute(model, &((fake_model *)model)->graph, batch, team, out, error);
     add(&fake_backend_probe.threads, -team->threads);
     return status;
 }
@@ -378,7 +400,7 @@ static int recover(void *model, const ce_batch *batch, ce_team *team, float *out
     if (status != CE_OK)
         return status;
     add(&fake_backend_probe.recovered, (int)batch->texts);
-    return compute(model, &self->recovery, batch, out, error);
+    return compute(model, &self->recovery, batch, team, out, error);
 }
 
 /* No machine has it. */
@@ -402,7 +424,9 @@ const ce_backend *ce_backend_get(uint32_t version, ce_error *error)
     static const ce_backend backend = {.version = FAKE_VERSION,
                                        .name = "fake",
                                        .description = "fake 1",
-                                       .split_tokens = 256,
+                                       .batch_tokens = FAKE_NATIVE ? 64 : 0,
+                                       .split_tokens = FAKE_NATIVE ? 16 : 256,
+                                       .any_thread = FAKE_NATIVE,
                                        .model_load = model_load,
                                        .model_unload = model_unload,
                                        .model_bytes = model_bytes,

@@ -8,12 +8,13 @@
 typedef struct fake_probe {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int loads;       /* calls of model_load, also those that fail */
-    int models;      /* loaded, not yet unloaded */
-    int most_models; /* the largest number so far */
-    int twins;       /* loads of a model that was loaded already */
-    int runs, texts; /* batches and texts computed */
-    int callers;     /* threads that computed them, since `round` changed */
+    int loads;        /* calls of model_load, also those that fail */
+    int models;       /* loaded, not yet unloaded */
+    int most_models;  /* the largest number so far */
+    int twins;        /* loads of a model that was loaded already */
+    int runs, texts;  /* batches and texts computed */
+    pthread_t runner; /* the thread that computed the last one */
+    int callers;      /* threads that computed them, since `round` changed */
     int round;
     int recovered;    /* texts computed once more */
     int most_tokens;  /* in a batch */

@@ -10,6 +10,12 @@ static uint32_t lengths[MOST];
 static uint64_t order[MOST];
 static ce_batch_range ranges[MOST];
 
+static size_t plan(size_t count, ce_layout layout, size_t budget, unsigned threads, size_t split)
+{
+    const ce_batch_aim aim = {.budget = budget, .split = split, .threads = threads};
+    return ce_batcher_plan(lengths, count, layout, &aim, order, ranges);
+}
+
 /* Every text once, budget kept, sums right. */
 static void check_plan(size_t count, size_t batches, ce_layout layout, size_t budget)
 {
@@ -49,19 +55,54 @@ static void test_random_plans(void **state)
         size_t budget = (size_t)rand() % 2000 + 16;
         unsigned threads = (unsigned)rand() % 8 + 1;
         ce_layout layout = round % 2 ? CE_LAYOUT_PACKED : CE_LAYOUT_PADDED;
-        size_t batches = ce_batcher_plan(lengths, count, layout, budget, threads, order, ranges);
+        size_t batches = plan(count, layout, budget, threads, round % 4 < 2 ? 256 : 16);
         check_plan(count, batches, layout, budget);
     }
 }
 
-static void test_packed_keeps_order(void **state)
+static void test_threads_get_as_much_to_do_each(void **state)
+{
+    (void)state;
+    const uint32_t mixed[] = {10, 90, 20, 30, 80, 70, 60, 40};
+    memcpy(lengths, mixed, sizeof mixed);
+    assert_int_equal(plan(8, CE_LAYOUT_PACKED, 1000, 4, 16), 4);
+    check_plan(8, 4, CE_LAYOUT_PACKED, 1000);
+    for (int b = 0; b < 4; b++)
+        assert_int_equal(ranges[b].tokens, 100);
+    assert_int_equal(order[ranges[0].first + 1], 1); /* what takes longest begins first */
+}
+
+static void test_few_tokens_are_split_where_it_is_worth_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        lengths[i] = 20;
+    assert_int_equal(plan(2, CE_LAYOUT_PACKED, 256, 2, 16), 2);
+    assert_int_equal(plan(2, CE_LAYOUT_PACKED, 256, 2, 256), 1);
+    assert_int_equal(plan(3, CE_LAYOUT_PACKED, 256, 2, 16), 2);
+    assert_int_equal(plan(3, CE_LAYOUT_PACKED, 256, 8, 16), 3);
+    assert_int_equal(plan(3, CE_LAYOUT_PACKED, 256, 8, 21), 2);
+}
+
+static void test_tokens_of_a_batch_stay_few_with_one_thread(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 100; i++)
-        lengths[i] = (uint32_t)(i * 37 % 50 + 1);
-    ce_batcher_plan(lengths, 100, CE_LAYOUT_PACKED, 64, 2, order, ranges);
-    for (size_t i = 0; i < 100; i++)
-        assert_int_equal(order[i], i);
+        lengths[i] = 64;
+    size_t batches = plan(100, CE_LAYOUT_PACKED, 256, 1, 16);
+    assert_int_equal(batches, 25);
+    check_plan(100, batches, CE_LAYOUT_PACKED, 256);
+}
+
+/* Batches that are full before all texts have found room. */
+static void test_more_batches_where_the_budget_is_too_small_for_the_aim(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        lengths[i] = 60;
+    size_t batches = plan(5, CE_LAYOUT_PACKED, 100, 1, 16);
+    check_plan(5, batches, CE_LAYOUT_PACKED, 100);
+    assert_int_equal(batches, 5);
 }
 
 static void test_large_call_keeps_threads_busy(void **state)
@@ -69,8 +110,8 @@ static void test_large_call_keeps_threads_busy(void **state)
     (void)state;
     for (size_t i = 0; i < 64; i++)
         lengths[i] = 26;
-    assert_int_equal(ce_batcher_plan(lengths, 64, CE_LAYOUT_PACKED, 4096, 4, order, ranges), 4);
-    assert_int_equal(ce_batcher_plan(lengths, 64, CE_LAYOUT_PACKED, 4096, 1, order, ranges), 1);
+    assert_int_equal(plan(64, CE_LAYOUT_PACKED, 4096, 4, 256), 4);
+    assert_int_equal(plan(64, CE_LAYOUT_PACKED, 4096, 1, 256), 1);
 }
 
 static void test_small_call_is_one_batch(void **state)
@@ -78,9 +119,9 @@ static void test_small_call_is_one_batch(void **state)
     (void)state;
     for (size_t i = 0; i < 9; i++)
         lengths[i] = 26;
-    assert_int_equal(ce_batcher_plan(lengths, 9, CE_LAYOUT_PACKED, 1024, 8, order, ranges), 1);
-    assert_int_equal(ce_batcher_plan(lengths, 1, CE_LAYOUT_PACKED, 16, 8, order, ranges), 1);
-    assert_int_equal(ce_batcher_plan(lengths, 0, CE_LAYOUT_PACKED, 16, 8, order, ranges), 0);
+    assert_int_equal(plan(9, CE_LAYOUT_PACKED, 1024, 8, 256), 1);
+    assert_int_equal(plan(1, CE_LAYOUT_PACKED, 16, 8, 256), 1);
+    assert_int_equal(plan(0, CE_LAYOUT_PACKED, 16, 8, 256), 0);
 }
 
 static void test_too_long_goes_alone(void **state)
@@ -88,7 +129,7 @@ static void test_too_long_goes_alone(void **state)
     (void)state;
     const uint32_t mixed[] = {5, 100, 5};
     memcpy(lengths, mixed, sizeof mixed);
-    size_t batches = ce_batcher_plan(lengths, 3, CE_LAYOUT_PACKED, 16, 1, order, ranges);
+    size_t batches = plan(3, CE_LAYOUT_PACKED, 16, 1, 256);
     check_plan(3, batches, CE_LAYOUT_PACKED, 16);
     assert_int_equal(batches, 3);
 }
@@ -97,7 +138,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_plans),
-        cmocka_unit_test(test_packed_keeps_order),
+        cmocka_unit_test(test_threads_get_as_much_to_do_each),
+        cmocka_unit_test(test_few_tokens_are_split_where_it_is_worth_it),
+        cmocka_unit_test(test_tokens_of_a_batch_stay_few_with_one_thread),
+        cmocka_unit_test(test_more_batches_where_the_budget_is_too_small_for_the_aim),
         cmocka_unit_test(test_large_call_keeps_threads_busy),
         cmocka_unit_test(test_small_call_is_one_batch),
         cmocka_unit_test(test_too_long_goes_alone),
