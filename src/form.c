@@ -62,7 +62,8 @@ static int skip(ce_form *form, const char *format, ...)
 static int is_known(ce_form *form)
 {
     const ce_artifact *a = form->artifact;
-    if (strcmp(a->form, "torchscript") != 0 && !ce_form_is_compiled(a))
+    if (strcmp(a->form, "torchscript") != 0 && strcmp(a->form, "native") != 0 &&
+        !ce_form_is_compiled(a))
         return skip(form, "this library does not know the form '%s'", a->form);
     if (a->precision < 0)
         return skip(form, "this library does not know its precision");
