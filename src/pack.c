@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "digest/crc32c.h"
+#include "folder.h"
 #include "form.h"
 #include "manifest.h"
 
@@ -39,7 +40,7 @@ static int map_open(int fd, const char *name, ce_bytes *out, ce_error *error)
     return CE_OK;
 }
 
-static int map_file(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error)
+int ce_pack_map_unlisted(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error)
 {
     *out = (ce_bytes){0};
     /* Not blocking: a pipe in the place of a file must not hold us up. */
@@ -70,7 +71,7 @@ const ce_pack_file *ce_pack_find_file(const ce_pack *pack, const char *name, ce_
 /* Map a listed file whose size is right. */
 static int map_listed(const ce_pack *pack, const ce_pack_file *file, ce_bytes *out, ce_error *error)
 {
-    int status = map_file(pack, file->name, out, error);
+    int status = ce_pack_map_unlisted(pack, file->name, out, error);
     if (status == CE_E_NOT_FOUND)
         status = ce_fail(error, CE_E_BAD_MODEL, "%s is missing", file->name);
     if (status == CE_OK && out->size != file->bytes) {
@@ -90,6 +91,8 @@ static int damaged(const char *file, const char *part, ce_error *error)
 int ce_pack_map(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error)
 {
     *out = (ce_bytes){0};
+    if (pack->native)
+        return ce_pack_map_unlisted(pack, name, out, error);
     const ce_pack_file *file = ce_pack_find_file(pack, name, error);
     if (!file)
         return CE_E_BAD_MODEL;
@@ -118,7 +121,7 @@ static void sha256_of(const ce_bytes *bytes, char hex[CE_SHA256_HEX])
 static int check_manifest_digest(const ce_pack *pack, ce_error *error)
 {
     ce_bytes digest;
-    int status = map_file(pack, MANIFEST_DIGEST, &digest, error);
+    int status = ce_pack_map_unlisted(pack, MANIFEST_DIGEST, &digest, error);
     if (status != CE_OK)
         return status == CE_E_NOT_FOUND
                    ? ce_fail(error, CE_E_BAD_MODEL, "%s is missing", MANIFEST_DIGEST)
@@ -196,6 +199,21 @@ void ce_pack_close_directory(ce_pack *pack)
     pack->directory_open = 0;
 }
 
+static int open_folder(ce_pack *pack, const char *require_id, ce_error *error)
+{
+    if (!ce_folder_is_model(pack))
+        return ce_fail(error, CE_E_NOT_FOUND,
+                       "no %s there, and no config.json of Hugging Face: make a model pack with "
+                       "`python -m citadel_embed.export`",
+                       MANIFEST);
+    if (require_id)
+        return ce_fail(error, CE_E_UNSUPPORTED,
+                       "an identity is required, but a folder without %s records no digests of "
+                       "its files: make a model pack with `python -m citadel_embed.export`",
+                       MANIFEST);
+    return ce_folder_open(pack, error);
+}
+
 static int open_in(ce_pack *pack, const char *path, const char *require_id, ce_error *error)
 {
     pack->path = ce_strndup(path, strlen(path));
@@ -205,11 +223,9 @@ static int open_in(ce_pack *pack, const char *path, const char *require_id, ce_e
     if (status != CE_OK)
         return status;
     ce_bytes manifest;
-    status = map_file(pack, MANIFEST, &manifest, error);
+    status = ce_pack_map_unlisted(pack, MANIFEST, &manifest, error);
     if (status == CE_E_NOT_FOUND)
-        return ce_fail(error, CE_E_NOT_FOUND,
-                       "no %s there: make a model pack with `python -m citadel_embed.export`",
-                       MANIFEST);
+        return open_folder(pack, require_id, error);
     if (status != CE_OK)
         return status;
     status = read_manifest(pack, &manifest, error);
@@ -242,6 +258,14 @@ static void drop_weights(ce_pack *pack)
     pack->weights_name = NULL;
 }
 
+static void drop_native(ce_pack *pack)
+{
+    ce_weights_close(pack->native_weights);
+    if (pack->native)
+        ce_architecture_free(pack->native);
+    ce_free(pack->native);
+}
+
 static void free_artifact(ce_artifact *artifact)
 {
     for (size_t i = 0; i < artifact->isa_count; i++)
@@ -259,6 +283,7 @@ void ce_pack_close(ce_pack *pack)
     ce_pack_close_directory(pack);
     ce_pack_drop_golden(pack);
     drop_weights(pack);
+    drop_native(pack);
     for (size_t i = 0; i < pack->prompt_count; i++) {
         ce_free(pack->prompts[i].name);
         ce_free(pack->prompts[i].text);
@@ -374,9 +399,9 @@ static int find_vectors(const ce_pack *pack, ce_golden *golden, ce_error *error)
 
 int ce_pack_load_golden(ce_pack *pack, ce_error *error)
 {
-    ce_bytes texts;
-    if (!pack->golden_texts)
+    if (pack->native)
         return CE_OK; /* a folder has none */
+    ce_bytes texts;
     int status = ce_pack_map(pack, pack->golden_texts, &texts, error);
     if (status != CE_OK)
         return status;

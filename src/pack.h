@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "config_file.h"
 #include "digest/sha256.h"
+#include "native/architecture.h"
+#include "native/weights.h"
 #include "safetensors/safetensors.h"
 
 /* A mapped file. */
@@ -100,10 +102,14 @@ typedef struct ce_pack {
     ce_bytes weights_file;
     ce_safetensors weights;
     ce_golden golden;
+
+    /* Of a folder as Hugging Face has them (src/folder.h), both owned; a pack has neither. */
+    ce_architecture *native;
+    ce_weights *native_weights;
 } ce_pack;
 
-/* Read the manifest of the pack in directory `path`. With `require_id` its identity must be that, and the SHA-256 of every
- * file agree. */
+/* Read the manifest of the pack in directory `path`, or what stands for it in a folder of Hugging Face. With `require_id`
+ * its identity must be that, and the SHA-256 of every file agree, which a folder does not record. */
 int ce_pack_open(const char *path, const char *require_id, ce_pack **out, ce_error *error);
 void ce_pack_close(ce_pack *pack); /* NULL is allowed */
 
@@ -112,6 +118,9 @@ int ce_pack_configure(ce_pack *pack, const ce_config_model *model, ce_error *err
 
 /* No more files are to be mapped. */
 void ce_pack_close_directory(ce_pack *pack);
+
+/* Map a file of the directory, whatever is in it; NOT_FOUND when it is not there. */
+int ce_pack_map_unlisted(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error);
 
 /* Map a file of the pack whose size and CRC-32C agree with the manifest. */
 int ce_pack_map(const ce_pack *pack, const char *name, ce_bytes *out, ce_error *error);

@@ -62,19 +62,19 @@ static int is_decoder(const reading *r)
 
 /* ---- Values ------------------------------------------------------------------------------- */
 
-static const ce_setting *get(const reading *r, ce_setting_key key)
+static const ce_hub_setting *get(const reading *r, ce_hub_setting_key key)
 {
     return &r->config->settings[key];
 }
 
-static int64_t integer(const reading *r, ce_setting_key key, int64_t otherwise)
+static int64_t integer(const reading *r, ce_hub_setting_key key, int64_t otherwise)
 {
-    return get(r, key)->state == CE_SETTING_SET ? get(r, key)->integer : otherwise;
+    return get(r, key)->state == CE_HUB_SETTING_SET ? get(r, key)->integer : otherwise;
 }
 
-static const char *text(const reading *r, ce_setting_key key, const char *otherwise)
+static const char *text(const reading *r, ce_hub_setting_key key, const char *otherwise)
 {
-    return get(r, key)->state == CE_SETTING_SET ? get(r, key)->text : otherwise;
+    return get(r, key)->state == CE_HUB_SETTING_SET ? get(r, key)->text : otherwise;
 }
 
 static int refuse_text(const reading *r, const char *key, const char *value)
@@ -98,13 +98,14 @@ static int no_memory(const reading *r)
 
 static int find_family(reading *r)
 {
-    const char *model_type = text(r, CE_SET_MODEL_TYPE, NULL);
+    const char *model_type = text(r, CE_HUB_MODEL_TYPE, NULL);
     if (!model_type)
         return ce_fail(r->error, CE_E_BAD_MODEL, "no member 'model_type'");
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         if (strcmp(families[i].model_type, model_type) == 0) {
             r->family = &families[i];
             r->out->family = families[i].family;
+            r->out->model_type = families[i].model_type;
             return CE_OK;
         }
     }
@@ -124,7 +125,7 @@ static int read_dtype(reading *r)
         const char *name;
         ce_dtype dtype;
     } known[] = {{"float32", CE_DTYPE_F32}, {"float16", CE_DTYPE_F16}, {"bfloat16", CE_DTYPE_BF16}};
-    const char *name = text(r, CE_SET_DTYPE, text(r, CE_SET_TORCH_DTYPE, NULL));
+    const char *name = text(r, CE_HUB_DTYPE, text(r, CE_HUB_TORCH_DTYPE, NULL));
     if (!name)
         return CE_OK;
     const char *plain = strncmp(name, "torch.", 6) == 0 ? name + 6 : name;
@@ -137,24 +138,25 @@ static int read_dtype(reading *r)
 /* Switches that no family here has an answer to, where they do not say what is done anyway. */
 static int check_switches(const reading *r)
 {
-    const ce_setting_key off[] = {CE_SET_IS_DECODER, CE_SET_CROSS_ATTENTION, CE_SET_BIDIRECTIONAL};
+    const ce_hub_setting_key off[] = {CE_HUB_IS_DECODER, CE_HUB_CROSS_ATTENTION,
+                                      CE_HUB_BIDIRECTIONAL};
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++)
-        if (integer(r, off[i], 0) && !(is_decoder(r) && off[i] == CE_SET_IS_DECODER))
-            return ce_refuse_setting(r->error, ce_setting_name(off[i]), "true");
+        if (integer(r, off[i], 0) && !(is_decoder(r) && off[i] == CE_HUB_IS_DECODER))
+            return ce_refuse_setting(r->error, ce_hub_setting_name(off[i]), "true");
     int causal = is_decoder(r);
-    if (integer(r, CE_SET_IS_CAUSAL, causal) != causal)
-        return ce_refuse_setting(r->error, ce_setting_name(CE_SET_IS_CAUSAL),
+    if (integer(r, CE_HUB_IS_CAUSAL, causal) != causal)
+        return ce_refuse_setting(r->error, ce_hub_setting_name(CE_HUB_IS_CAUSAL),
                                  causal ? "false" : "true");
-    const char *positions = text(r, CE_SET_POSITION_TYPE, "absolute");
+    const char *positions = text(r, CE_HUB_POSITION_TYPE, "absolute");
     if (!is_decoder(r) && strcmp(positions, "absolute") != 0)
-        return refuse_text(r, ce_setting_name(CE_SET_POSITION_TYPE), positions);
+        return refuse_text(r, ce_hub_setting_name(CE_HUB_POSITION_TYPE), positions);
     return CE_OK;
 }
 
 /* ---- Sizes -------------------------------------------------------------------------------- */
 
 /* DistilBERT's own name of a size, for which transformers also takes the common one, and that first. */
-static uint32_t size_named(const reading *r, ce_setting_key common, ce_setting_key own,
+static uint32_t size_named(const reading *r, ce_hub_setting_key common, ce_hub_setting_key own,
                            int64_t otherwise)
 {
     if (r->family->family == CE_FAMILY_DISTILBERT)
@@ -165,9 +167,9 @@ static uint32_t size_named(const reading *r, ce_setting_key common, ce_setting_k
 static void read_kv_heads(reading *r)
 {
     int64_t count = r->family->kv_heads;
-    if (count == 0 || get(r, CE_SET_KV_HEADS)->state == CE_SETTING_NULL)
+    if (count == 0 || get(r, CE_HUB_KV_HEADS)->state == CE_HUB_SETTING_NULL)
         count = r->out->heads;
-    r->out->kv_heads = (uint32_t)(is_decoder(r) ? integer(r, CE_SET_KV_HEADS, count) : count);
+    r->out->kv_heads = (uint32_t)(is_decoder(r) ? integer(r, CE_HUB_KV_HEADS, count) : count);
 }
 
 static void read_head_dim(reading *r)
@@ -175,7 +177,7 @@ static void read_head_dim(reading *r)
     int64_t width = r->family->head_dim;
     if (width == 0)
         width = r->out->hidden / r->out->heads;
-    r->out->head_dim = (uint32_t)(is_decoder(r) ? integer(r, CE_SET_HEAD_DIM, width) : width);
+    r->out->head_dim = (uint32_t)(is_decoder(r) ? integer(r, CE_HUB_HEAD_DIM, width) : width);
 }
 
 static int check_sizes(const reading *r)
@@ -191,8 +193,8 @@ static int check_sizes(const reading *r)
         return ce_fail(r->error, CE_E_BAD_MODEL,
                        "%u attention heads cannot share %u key and value heads", a->heads,
                        a->kv_heads);
-    if (integer(r, CE_SET_EMBEDDING_SIZE, a->hidden) != a->hidden)
-        return ce_refuse_setting(r->error, ce_setting_name(CE_SET_EMBEDDING_SIZE),
+    if (integer(r, CE_HUB_EMBEDDING_SIZE, a->hidden) != a->hidden)
+        return ce_refuse_setting(r->error, ce_hub_setting_name(CE_HUB_EMBEDDING_SIZE),
                                  "not hidden_size");
     return CE_OK;
 }
@@ -201,16 +203,16 @@ static int read_sizes(reading *r)
 {
     ce_architecture *a = r->out;
     const defaults *d = r->family;
-    a->vocab_size = (uint32_t)integer(r, CE_SET_VOCAB_SIZE, d->vocab_size);
-    a->hidden = size_named(r, CE_SET_HIDDEN_SIZE, CE_SET_DIM, d->hidden);
-    a->layers = size_named(r, CE_SET_LAYERS, CE_SET_N_LAYERS, d->layers);
-    a->heads = size_named(r, CE_SET_HEADS, CE_SET_N_HEADS, d->heads);
+    a->vocab_size = (uint32_t)integer(r, CE_HUB_VOCAB_SIZE, d->vocab_size);
+    a->hidden = size_named(r, CE_HUB_HIDDEN_SIZE, CE_HUB_DIM, d->hidden);
+    a->layers = size_named(r, CE_HUB_LAYERS, CE_HUB_N_LAYERS, d->layers);
+    a->heads = size_named(r, CE_HUB_HEADS, CE_HUB_N_HEADS, d->heads);
     a->intermediate = d->family == CE_FAMILY_DISTILBERT
-                          ? (uint32_t)integer(r, CE_SET_HIDDEN_DIM, d->intermediate)
-                          : (uint32_t)integer(r, CE_SET_INTERMEDIATE_SIZE, d->intermediate);
-    a->positions = (uint32_t)integer(r, CE_SET_POSITIONS, d->positions);
+                          ? (uint32_t)integer(r, CE_HUB_HIDDEN_DIM, d->intermediate)
+                          : (uint32_t)integer(r, CE_HUB_INTERMEDIATE_SIZE, d->intermediate);
+    a->positions = (uint32_t)integer(r, CE_HUB_POSITIONS, d->positions);
     if (d->family == CE_FAMILY_BERT)
-        a->token_types = (uint32_t)integer(r, CE_SET_TOKEN_TYPES, 2);
+        a->token_types = (uint32_t)integer(r, CE_HUB_TOKEN_TYPES, 2);
     read_kv_heads(r);
     read_head_dim(r);
     return check_sizes(r);
@@ -221,8 +223,8 @@ static int read_position_offset(reading *r)
 {
     if (r->family->family != CE_FAMILY_BERT || is_type(r, "bert"))
         return CE_OK;
-    int64_t pad = integer(r, CE_SET_PAD_TOKEN, r->family->pad);
-    if (pad < 0 || get(r, CE_SET_PAD_TOKEN)->state == CE_SETTING_NULL ||
+    int64_t pad = integer(r, CE_HUB_PAD_TOKEN, r->family->pad);
+    if (pad < 0 || get(r, CE_HUB_PAD_TOKEN)->state == CE_HUB_SETTING_NULL ||
         pad + 1 >= r->out->positions)
         return ce_fail(r->error, CE_E_BAD_MODEL,
                        "pad_token_id is the row before the first position: it must be from 0 to "
@@ -251,8 +253,8 @@ static int read_activation(reading *r)
         {"silu", 1, CE_ACTIVATION_SILU_GATE},
         {"swish", 1, CE_ACTIVATION_SILU_GATE},
     };
-    ce_setting_key key =
-        r->family->family == CE_FAMILY_DISTILBERT ? CE_SET_ACTIVATION : CE_SET_HIDDEN_ACT;
+    ce_hub_setting_key key =
+        r->family->family == CE_FAMILY_DISTILBERT ? CE_HUB_ACTIVATION : CE_HUB_HIDDEN_ACT;
     const char *name = text(r, key, is_decoder(r) ? "silu" : "gelu");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (known[i].decoder == is_decoder(r) && strcmp(known[i].name, name) == 0) {
@@ -260,17 +262,17 @@ static int read_activation(reading *r)
             return CE_OK;
         }
     }
-    return refuse_text(r, ce_setting_name(key), name);
+    return refuse_text(r, ce_hub_setting_name(key), name);
 }
 
 static int read_norm(reading *r)
 {
-    ce_setting_key key = is_decoder(r) ? CE_SET_RMS_NORM_EPS : CE_SET_LAYER_NORM_EPS;
+    ce_hub_setting_key key = is_decoder(r) ? CE_HUB_RMS_NORM_EPS : CE_HUB_LAYER_NORM_EPS;
     double eps = r->family->norm_eps;
-    if (r->family->family != CE_FAMILY_DISTILBERT && get(r, key)->state == CE_SETTING_SET)
+    if (r->family->family != CE_FAMILY_DISTILBERT && get(r, key)->state == CE_HUB_SETTING_SET)
         eps = get(r, key)->real;
     if (!(eps >= 0 && eps < 1))
-        return bad(r, ce_setting_name(key), eps, "a number from 0 to below 1");
+        return bad(r, ce_hub_setting_name(key), eps, "a number from 0 to below 1");
     r->out->norm_eps = (float)eps;
     return CE_OK;
 }
@@ -281,8 +283,8 @@ static void read_biases(reading *r)
     if (!is_decoder(r)) {
         a->qkv_bias = a->out_bias = a->mlp_bias = 1;
     } else if (is_type(r, "llama") || is_type(r, "qwen3")) {
-        a->qkv_bias = a->out_bias = (int)integer(r, CE_SET_ATTENTION_BIAS, 0);
-        a->mlp_bias = is_type(r, "llama") && integer(r, CE_SET_MLP_BIAS, 0);
+        a->qkv_bias = a->out_bias = (int)integer(r, CE_HUB_ATTENTION_BIAS, 0);
+        a->mlp_bias = is_type(r, "llama") && integer(r, CE_HUB_MLP_BIAS, 0);
     } else {
         a->qkv_bias = is_type(r, "qwen2");
     }
@@ -318,7 +320,7 @@ static int read_layer_types(reading *r)
 static void read_windowed_layers(reading *r)
 {
     ce_architecture *a = r->out;
-    int64_t first = is_qwen(r) ? integer(r, CE_SET_MAX_WINDOW_LAYERS, QWEN_MAX_WINDOW_LAYERS) : 0;
+    int64_t first = is_qwen(r) ? integer(r, CE_HUB_MAX_WINDOW_LAYERS, QWEN_MAX_WINDOW_LAYERS) : 0;
     if (a->window == 0 || first >= a->layers)
         return;
     a->first_windowed_layer = (uint32_t)first;
@@ -328,12 +330,12 @@ static void read_windowed_layers(reading *r)
 static int read_window(reading *r)
 {
     ce_architecture *a = r->out;
-    int listed = r->config->layer_types == CE_SETTING_SET;
+    int listed = r->config->layer_types == CE_HUB_SETTING_SET;
     if (!is_decoder(r) || is_type(r, "llama")) {
         /* sliding_window says nothing to these. */
-    } else if (get(r, CE_SET_WINDOW)->state != CE_SETTING_NULL &&
-               (!is_qwen(r) || integer(r, CE_SET_USE_WINDOW, 0))) {
-        a->window = integer(r, CE_SET_WINDOW, r->family->window);
+    } else if (get(r, CE_HUB_WINDOW)->state != CE_HUB_SETTING_NULL &&
+               (!is_qwen(r) || integer(r, CE_HUB_USE_WINDOW, 0))) {
+        a->window = integer(r, CE_HUB_WINDOW, r->family->window);
     }
     int status = CE_OK;
     if (listed && is_qwen(r))
@@ -355,12 +357,12 @@ typedef struct rope_reading {
 
 static int has(const rope_reading *r, ce_rope_key key)
 {
-    return r->settings->settings[key].state == CE_SETTING_SET;
+    return r->settings->settings[key].state == CE_HUB_SETTING_SET;
 }
 
 static const char *rope_type(const rope_reading *r)
 {
-    const ce_rope_key keys[] = {CE_SET_IN_ROPE_TYPE, CE_SET_IN_ROPE_OLD_TYPE};
+    const ce_rope_key keys[] = {CE_HUB_IN_ROPE_TYPE, CE_HUB_IN_ROPE_OLD_TYPE};
     for (size_t i = 0; i < 2; i++)
         if (has(r, keys[i]))
             return r->settings->settings[keys[i]].text;
@@ -391,24 +393,25 @@ static int read_rope_kind(rope_reading *r)
     return refuse_text(r->whole, "rope_type", name);
 }
 
-static double in_rope_or_beside(const rope_reading *r, ce_rope_key key, ce_setting_key beside,
+static double in_rope_or_beside(const rope_reading *r, ce_rope_key key, ce_hub_setting_key beside,
                                 double otherwise)
 {
     if (has(r, key))
         return r->settings->settings[key].real;
-    const ce_setting *setting = get(r->whole, beside);
-    return setting->state == CE_SETTING_SET ? setting->real : otherwise;
+    const ce_hub_setting *setting = get(r->whole, beside);
+    return setting->state == CE_HUB_SETTING_SET ? setting->real : otherwise;
 }
 
 static int read_rotary_dim(rope_reading *r)
 {
     const reading *whole = r->whole;
-    double part = in_rope_or_beside(r, CE_SET_IN_ROPE_PARTIAL_ROTARY, CE_SET_PARTIAL_ROTARY, 1);
+    double part = in_rope_or_beside(r, CE_HUB_IN_ROPE_PARTIAL_ROTARY, CE_HUB_PARTIAL_ROTARY, 1);
     if (!(part > 0 && part <= 1))
-        return bad(whole, ce_setting_name(CE_SET_PARTIAL_ROTARY), part,
+        return bad(whole, ce_hub_setting_name(CE_HUB_PARTIAL_ROTARY), part,
                    "a number above 0, at most 1");
     if (part != 1 && whole->family->family != CE_FAMILY_PHI3)
-        return ce_refuse_setting(whole->error, ce_setting_name(CE_SET_PARTIAL_ROTARY), "below 1");
+        return ce_refuse_setting(whole->error, ce_hub_setting_name(CE_HUB_PARTIAL_ROTARY),
+                                 "below 1");
     r->out->rotary_dim = (uint32_t)(whole->out->head_dim * part);
     if (r->out->rotary_dim == 0 || r->out->rotary_dim % 2 != 0)
         return ce_fail(whole->error, CE_E_BAD_MODEL,
@@ -432,22 +435,22 @@ static int read_factor(const rope_reading *r, ce_rope_key key, double least, dou
 static void read_original_positions(rope_reading *r)
 {
     const reading *whole = r->whole;
-    int64_t inner = has(r, CE_SET_IN_ROPE_ORIGINAL_POSITIONS)
-                        ? r->settings->settings[CE_SET_IN_ROPE_ORIGINAL_POSITIONS].integer
+    int64_t inner = has(r, CE_HUB_IN_ROPE_ORIGINAL_POSITIONS)
+                        ? r->settings->settings[CE_HUB_IN_ROPE_ORIGINAL_POSITIONS].integer
                         : whole->out->positions;
     if (whole->family->family == CE_FAMILY_PHI3)
         inner = PHI3_ORIGINAL_POSITIONS;
-    r->out->original_positions = (uint32_t)integer(whole, CE_SET_ORIGINAL_POSITIONS, inner);
+    r->out->original_positions = (uint32_t)integer(whole, CE_HUB_ORIGINAL_POSITIONS, inner);
 }
 
 static int read_llama3(rope_reading *r)
 {
     ce_rope_scaling *out = r->out;
-    int status = read_factor(r, CE_SET_IN_ROPE_FACTOR, 1, &out->factor);
+    int status = read_factor(r, CE_HUB_IN_ROPE_FACTOR, 1, &out->factor);
     if (status == CE_OK)
-        status = read_factor(r, CE_SET_IN_ROPE_LOW_FREQ, 1e-9, &out->low_freq_factor);
+        status = read_factor(r, CE_HUB_IN_ROPE_LOW_FREQ, 1e-9, &out->low_freq_factor);
     if (status == CE_OK)
-        status = read_factor(r, CE_SET_IN_ROPE_HIGH_FREQ, 1e-9, &out->high_freq_factor);
+        status = read_factor(r, CE_HUB_IN_ROPE_HIGH_FREQ, 1e-9, &out->high_freq_factor);
     if (status == CE_OK && !(out->high_freq_factor > out->low_freq_factor))
         status =
             bad(r->whole, "high_freq_factor", out->high_freq_factor, "more than low_freq_factor");
@@ -472,13 +475,13 @@ static int read_attention_factor(rope_reading *r)
 {
     ce_rope_scaling *out = r->out;
     out->factor = (double)r->whole->out->positions / out->original_positions;
-    if (has(r, CE_SET_IN_ROPE_FACTOR)) {
-        int status = read_factor(r, CE_SET_IN_ROPE_FACTOR, 0, &out->factor);
+    if (has(r, CE_HUB_IN_ROPE_FACTOR)) {
+        int status = read_factor(r, CE_HUB_IN_ROPE_FACTOR, 0, &out->factor);
         if (status != CE_OK)
             return status;
     }
-    if (has(r, CE_SET_IN_ROPE_ATTENTION_FACTOR))
-        return read_factor(r, CE_SET_IN_ROPE_ATTENTION_FACTOR, 0, &out->attention_factor);
+    if (has(r, CE_HUB_IN_ROPE_ATTENTION_FACTOR))
+        return read_factor(r, CE_HUB_IN_ROPE_ATTENTION_FACTOR, 0, &out->attention_factor);
     if (out->factor > 1 && out->original_positions < 2)
         return bad(r->whole, "original_max_position_embeddings", out->original_positions,
                    "at least 2");
@@ -502,7 +505,7 @@ static int read_rope(reading *whole)
     const ce_checkpoint_config *config = whole->config;
     rope_reading r = {.whole = whole, .out = &whole->out->rope};
     r.settings = config->rope_scaling.filled ? &config->rope_scaling : &config->rope_parameters;
-    r.out->theta = in_rope_or_beside(&r, CE_SET_IN_ROPE_THETA, CE_SET_ROPE_THETA, FIRST_THETA);
+    r.out->theta = in_rope_or_beside(&r, CE_HUB_IN_ROPE_THETA, CE_HUB_ROPE_THETA, FIRST_THETA);
     r.out->attention_factor = 1;
     if (!(r.out->theta > 0 && r.out->theta < 1e18))
         return bad(whole, "rope_theta", r.out->theta, "a number from 0 to 1e18");
@@ -515,7 +518,7 @@ static int read_rope(reading *whole)
     case CE_ROPE_DEFAULT:
         break;
     case CE_ROPE_LINEAR:
-        return read_factor(&r, CE_SET_IN_ROPE_FACTOR, 1, &r.out->factor);
+        return read_factor(&r, CE_HUB_IN_ROPE_FACTOR, 1, &r.out->factor);
     case CE_ROPE_LLAMA3:
         return read_llama3(&r);
     case CE_ROPE_LONGROPE:

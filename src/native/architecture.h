@@ -56,8 +56,9 @@ enum { CE_POOLINGS_MAX = 6 };
 
 typedef struct ce_architecture {
     ce_family family;
-    char *name;     /* "BertModel", owned */
-    ce_dtype dtype; /* as config.json says it: F32, F16 or BF16; 0: it does not */
+    const char *model_type; /* "bert", as config.json calls it */
+    char *name;             /* "BertModel", owned */
+    ce_dtype dtype;         /* as config.json says it: F32, F16 or BF16; 0: it does not */
     uint32_t vocab_size, hidden, intermediate, layers;
     uint32_t heads, kv_heads, head_dim;
     uint32_t positions;       /* of the longest text, special tokens included */

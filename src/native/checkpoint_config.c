@@ -1,7 +1,6 @@
 #include "native/checkpoint_config.h"
 
 #include "base/mem.h"
-#include "json/json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,57 +17,57 @@ typedef struct member {
 } member;
 
 /* The limits are far beyond any model; products of the sizes stay far below 64 bits. */
-static const member members[CE_SETTINGS] = {
-    [CE_SET_MODEL_TYPE] = {"model_type", TEXT, 0, 0},
-    [CE_SET_DTYPE] = {"dtype", TEXT, 0, 0},
-    [CE_SET_TORCH_DTYPE] = {"torch_dtype", TEXT, 0, 0},
-    [CE_SET_VOCAB_SIZE] = {"vocab_size", INTEGER, 1, 1 << 24},
-    [CE_SET_HIDDEN_SIZE] = {"hidden_size", INTEGER, 1, 1 << 16},
-    [CE_SET_INTERMEDIATE_SIZE] = {"intermediate_size", INTEGER, 1, 1 << 20},
-    [CE_SET_LAYERS] = {"num_hidden_layers", INTEGER, 1, LAYERS_MOST},
-    [CE_SET_HEADS] = {"num_attention_heads", INTEGER, 1, 1 << 12},
-    [CE_SET_KV_HEADS] = {"num_key_value_heads", INTEGER, 1, 1 << 12},
-    [CE_SET_HEAD_DIM] = {"head_dim", INTEGER, 1, 1 << 12},
-    [CE_SET_POSITIONS] = {"max_position_embeddings", INTEGER, 1, 1 << 26},
-    [CE_SET_ORIGINAL_POSITIONS] = {"original_max_position_embeddings", INTEGER, 1, 1 << 26},
-    [CE_SET_TOKEN_TYPES] = {"type_vocab_size", INTEGER, 1, 1 << 16},
-    [CE_SET_PAD_TOKEN] = {"pad_token_id", INTEGER, -1, 1 << 24},
-    [CE_SET_EMBEDDING_SIZE] = {"embedding_size", INTEGER, 1, 1 << 16},
-    [CE_SET_HIDDEN_ACT] = {"hidden_act", TEXT, 0, 0},
-    [CE_SET_POSITION_TYPE] = {"position_embedding_type", TEXT, 0, 0},
-    [CE_SET_LAYER_NORM_EPS] = {"layer_norm_eps", REAL, 0, 0},
-    [CE_SET_RMS_NORM_EPS] = {"rms_norm_eps", REAL, 0, 0},
-    [CE_SET_ATTENTION_BIAS] = {"attention_bias", SWITCH, 0, 0},
-    [CE_SET_MLP_BIAS] = {"mlp_bias", SWITCH, 0, 0},
-    [CE_SET_ROPE_THETA] = {"rope_theta", REAL, 0, 0},
-    [CE_SET_PARTIAL_ROTARY] = {"partial_rotary_factor", REAL, 0, 0},
-    [CE_SET_USE_WINDOW] = {"use_sliding_window", SWITCH, 0, 0},
-    [CE_SET_WINDOW] = {"sliding_window", INTEGER, 1, INT64_C(1) << 40},
-    [CE_SET_MAX_WINDOW_LAYERS] = {"max_window_layers", INTEGER, 0, 1 << 16},
-    [CE_SET_IS_DECODER] = {"is_decoder", SWITCH, 0, 0},
-    [CE_SET_CROSS_ATTENTION] = {"add_cross_attention", SWITCH, 0, 0},
-    [CE_SET_BIDIRECTIONAL] = {"use_bidirectional_attention", SWITCH, 0, 0},
-    [CE_SET_IS_CAUSAL] = {"is_causal", SWITCH, 0, 0},
-    [CE_SET_DIM] = {"dim", INTEGER, 1, 1 << 16},
-    [CE_SET_HIDDEN_DIM] = {"hidden_dim", INTEGER, 1, 1 << 20},
-    [CE_SET_N_LAYERS] = {"n_layers", INTEGER, 1, LAYERS_MOST},
-    [CE_SET_N_HEADS] = {"n_heads", INTEGER, 1, 1 << 12},
-    [CE_SET_ACTIVATION] = {"activation", TEXT, 0, 0},
+static const member members[CE_HUB_SETTINGS] = {
+    [CE_HUB_MODEL_TYPE] = {"model_type", TEXT, 0, 0},
+    [CE_HUB_DTYPE] = {"dtype", TEXT, 0, 0},
+    [CE_HUB_TORCH_DTYPE] = {"torch_dtype", TEXT, 0, 0},
+    [CE_HUB_VOCAB_SIZE] = {"vocab_size", INTEGER, 1, 1 << 24},
+    [CE_HUB_HIDDEN_SIZE] = {"hidden_size", INTEGER, 1, 1 << 16},
+    [CE_HUB_INTERMEDIATE_SIZE] = {"intermediate_size", INTEGER, 1, 1 << 20},
+    [CE_HUB_LAYERS] = {"num_hidden_layers", INTEGER, 1, LAYERS_MOST},
+    [CE_HUB_HEADS] = {"num_attention_heads", INTEGER, 1, 1 << 12},
+    [CE_HUB_KV_HEADS] = {"num_key_value_heads", INTEGER, 1, 1 << 12},
+    [CE_HUB_HEAD_DIM] = {"head_dim", INTEGER, 1, 1 << 12},
+    [CE_HUB_POSITIONS] = {"max_position_embeddings", INTEGER, 1, 1 << 26},
+    [CE_HUB_ORIGINAL_POSITIONS] = {"original_max_position_embeddings", INTEGER, 1, 1 << 26},
+    [CE_HUB_TOKEN_TYPES] = {"type_vocab_size", INTEGER, 1, 1 << 16},
+    [CE_HUB_PAD_TOKEN] = {"pad_token_id", INTEGER, -1, 1 << 24},
+    [CE_HUB_EMBEDDING_SIZE] = {"embedding_size", INTEGER, 1, 1 << 16},
+    [CE_HUB_HIDDEN_ACT] = {"hidden_act", TEXT, 0, 0},
+    [CE_HUB_POSITION_TYPE] = {"position_embedding_type", TEXT, 0, 0},
+    [CE_HUB_LAYER_NORM_EPS] = {"layer_norm_eps", REAL, 0, 0},
+    [CE_HUB_RMS_NORM_EPS] = {"rms_norm_eps", REAL, 0, 0},
+    [CE_HUB_ATTENTION_BIAS] = {"attention_bias", SWITCH, 0, 0},
+    [CE_HUB_MLP_BIAS] = {"mlp_bias", SWITCH, 0, 0},
+    [CE_HUB_ROPE_THETA] = {"rope_theta", REAL, 0, 0},
+    [CE_HUB_PARTIAL_ROTARY] = {"partial_rotary_factor", REAL, 0, 0},
+    [CE_HUB_USE_WINDOW] = {"use_sliding_window", SWITCH, 0, 0},
+    [CE_HUB_WINDOW] = {"sliding_window", INTEGER, 1, INT64_C(1) << 40},
+    [CE_HUB_MAX_WINDOW_LAYERS] = {"max_window_layers", INTEGER, 0, 1 << 16},
+    [CE_HUB_IS_DECODER] = {"is_decoder", SWITCH, 0, 0},
+    [CE_HUB_CROSS_ATTENTION] = {"add_cross_attention", SWITCH, 0, 0},
+    [CE_HUB_BIDIRECTIONAL] = {"use_bidirectional_attention", SWITCH, 0, 0},
+    [CE_HUB_IS_CAUSAL] = {"is_causal", SWITCH, 0, 0},
+    [CE_HUB_DIM] = {"dim", INTEGER, 1, 1 << 16},
+    [CE_HUB_HIDDEN_DIM] = {"hidden_dim", INTEGER, 1, 1 << 20},
+    [CE_HUB_N_LAYERS] = {"n_layers", INTEGER, 1, LAYERS_MOST},
+    [CE_HUB_N_HEADS] = {"n_heads", INTEGER, 1, 1 << 12},
+    [CE_HUB_ACTIVATION] = {"activation", TEXT, 0, 0},
 };
 
-static const member rope_members[CE_SETTINGS_IN_ROPE] = {
-    [CE_SET_IN_ROPE_TYPE] = {"rope_type", TEXT, 0, 0},
-    [CE_SET_IN_ROPE_OLD_TYPE] = {"type", TEXT, 0, 0},
-    [CE_SET_IN_ROPE_THETA] = {"rope_theta", REAL, 0, 0},
-    [CE_SET_IN_ROPE_PARTIAL_ROTARY] = {"partial_rotary_factor", REAL, 0, 0},
-    [CE_SET_IN_ROPE_FACTOR] = {"factor", REAL, 0, 0},
-    [CE_SET_IN_ROPE_LOW_FREQ] = {"low_freq_factor", REAL, 0, 0},
-    [CE_SET_IN_ROPE_HIGH_FREQ] = {"high_freq_factor", REAL, 0, 0},
-    [CE_SET_IN_ROPE_ORIGINAL_POSITIONS] = {"original_max_position_embeddings", INTEGER, 1, 1 << 26},
-    [CE_SET_IN_ROPE_ATTENTION_FACTOR] = {"attention_factor", REAL, 0, 0},
+static const member rope_members[CE_HUB_SETTINGS_IN_ROPE] = {
+    [CE_HUB_IN_ROPE_TYPE] = {"rope_type", TEXT, 0, 0},
+    [CE_HUB_IN_ROPE_OLD_TYPE] = {"type", TEXT, 0, 0},
+    [CE_HUB_IN_ROPE_THETA] = {"rope_theta", REAL, 0, 0},
+    [CE_HUB_IN_ROPE_PARTIAL_ROTARY] = {"partial_rotary_factor", REAL, 0, 0},
+    [CE_HUB_IN_ROPE_FACTOR] = {"factor", REAL, 0, 0},
+    [CE_HUB_IN_ROPE_LOW_FREQ] = {"low_freq_factor", REAL, 0, 0},
+    [CE_HUB_IN_ROPE_HIGH_FREQ] = {"high_freq_factor", REAL, 0, 0},
+    [CE_HUB_IN_ROPE_ORIGINAL_POSITIONS] = {"original_max_position_embeddings", INTEGER, 1, 1 << 26},
+    [CE_HUB_IN_ROPE_ATTENTION_FACTOR] = {"attention_factor", REAL, 0, 0},
 };
 
-const char *ce_setting_name(ce_setting_key key)
+const char *ce_hub_setting_name(ce_hub_setting_key key)
 {
     return members[key].name;
 }
@@ -86,8 +85,7 @@ int ce_refuse_setting(ce_error *error, const char *key, const char *value)
                    key, value);
 }
 
-/* Stop reading, for a member that asks for more than there is. */
-static void refuse(ce_json *json, const char *key, const char *value)
+void ce_refuse_member(ce_json *json, const char *key, const char *value)
 {
     ce_error reason = {0};
     if (json->status != CE_OK)
@@ -113,7 +111,7 @@ static void read_text(ce_json *json, char **out)
         ce_json_stop(json, CE_E_NO_MEMORY, "no memory for a model's configuration");
 }
 
-static void read_value(ce_json *json, const member *member, ce_setting *out)
+static void read_value(ce_json *json, const member *member, ce_hub_setting *out)
 {
     switch (member->kind) {
     case INTEGER:
@@ -133,18 +131,18 @@ static void read_value(ce_json *json, const member *member, ce_setting *out)
 
 /* 1: `key` is one of the members, and has been read. Of a key that is there twice the last one counts. */
 static int read_setting(ce_json *json, ce_json_text key, const member *known, size_t count,
-                        ce_setting *settings)
+                        ce_hub_setting *settings)
 {
     for (size_t i = 0; i < count; i++) {
         if (!ce_json_is(key, known[i].name))
             continue;
         if (ce_json_peek(json) == CE_JSON_NULL) {
             ce_json_null(json);
-            settings[i].state = CE_SETTING_NULL;
+            settings[i].state = CE_HUB_SETTING_NULL;
             return 1;
         }
         read_value(json, &known[i], &settings[i]);
-        settings[i].state = CE_SETTING_SET;
+        settings[i].state = CE_HUB_SETTING_SET;
         if (json->status == CE_E_BAD_MODEL)
             ce_error_prefix(json->error, "%s", known[i].name);
         return 1;
@@ -152,7 +150,7 @@ static int read_setting(ce_json *json, ce_json_text key, const member *known, si
     return 0;
 }
 
-static void free_settings(ce_setting *settings, size_t count)
+static void free_settings(ce_hub_setting *settings, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         ce_free(settings[i].text);
@@ -192,14 +190,14 @@ static void read_rope_member(ce_json *json, ce_json_text key, ce_rope_settings *
     else if (ce_json_is(key, "long_factor"))
         read_factors(json, &rope->long_factors);
     else if (ce_json_peek(json) == CE_JSON_OBJECT)
-        refuse(json, "rope_parameters", "an object for each type of layer");
-    else if (!read_setting(json, key, rope_members, CE_SETTINGS_IN_ROPE, rope->settings))
+        ce_refuse_member(json, "rope_parameters", "an object for each type of layer");
+    else if (!read_setting(json, key, rope_members, CE_HUB_SETTINGS_IN_ROPE, rope->settings))
         ce_json_skip(json);
 }
 
 static void free_rope(ce_rope_settings *rope)
 {
-    free_settings(rope->settings, CE_SETTINGS_IN_ROPE);
+    free_settings(rope->settings, CE_HUB_SETTINGS_IN_ROPE);
     ce_free(rope->short_factors.values);
     ce_free(rope->long_factors.values);
     *rope = (ce_rope_settings){0};
@@ -246,7 +244,7 @@ static void read_layer_type(ce_json *json, ce_checkpoint_config *config)
     } else if (!windowed && !ce_json_is(text, "full_attention")) {
         char value[64];
         snprintf(value, sizeof value, "'%.*s'", (int)(text.size < 48 ? text.size : 48), text.data);
-        refuse(json, "one of layer_types", value);
+        ce_refuse_member(json, "one of layer_types", value);
     } else {
         config->windowed[config->layer_count++] = (unsigned char)windowed;
     }
@@ -255,12 +253,12 @@ static void read_layer_type(ce_json *json, ce_checkpoint_config *config)
 static void read_layer_types(ce_json *json, ce_checkpoint_config *config)
 {
     config->layer_count = 0;
-    config->layer_types = CE_SETTING_NULL;
+    config->layer_types = CE_HUB_SETTING_NULL;
     if (ce_json_peek(json) == CE_JSON_NULL) {
         ce_json_null(json);
         return;
     }
-    config->layer_types = CE_SETTING_SET;
+    config->layer_types = CE_HUB_SETTING_SET;
     if (!config->windowed)
         config->windowed = ce_malloc(LAYERS_MOST);
     if (!config->windowed) {
@@ -285,7 +283,7 @@ static void check_code(ce_json *json)
     ce_json_object(json);
     while (ce_json_member(json, &key)) {
         if (ce_json_is(key, "AutoModel"))
-            refuse(json, "auto_map", "code of the folder's own for AutoModel");
+            ce_refuse_member(json, "auto_map", "code of the folder's own for AutoModel");
         else
             ce_json_skip(json);
     }
@@ -297,11 +295,11 @@ static void check_empty(ce_json *json, const char *name)
     if (ce_json_peek(json) == CE_JSON_OBJECT) {
         ce_json_object(json);
         if (ce_json_member(json, &key))
-            refuse(json, name, "not empty");
+            ce_refuse_member(json, name, "not empty");
     } else if (ce_json_peek(json) == CE_JSON_NULL) {
         ce_json_null(json);
     } else {
-        refuse(json, name, "set");
+        ce_refuse_member(json, name, "set");
     }
 }
 
@@ -333,7 +331,7 @@ static void read_member(ce_json *json, ce_json_text key, ce_checkpoint_config *c
     else if (ce_json_is(key, "auto_map"))
         check_code(json);
     else if (!check_unknown(json, key) &&
-             !read_setting(json, key, members, CE_SETTINGS, config->settings))
+             !read_setting(json, key, members, CE_HUB_SETTINGS, config->settings))
         ce_json_skip(json);
 }
 
@@ -355,7 +353,7 @@ int ce_checkpoint_config_read(const void *text, size_t size, ce_checkpoint_confi
 
 void ce_checkpoint_config_free(ce_checkpoint_config *config)
 {
-    free_settings(config->settings, CE_SETTINGS);
+    free_settings(config->settings, CE_HUB_SETTINGS);
     free_rope(&config->rope_scaling);
     free_rope(&config->rope_parameters);
     ce_free(config->class_name);
