@@ -11,8 +11,9 @@ typedef struct ce_norm {
     int centred; /* LayerNorm; else RMSNorm */
     size_t width;
     float eps;
-    const float *gain; /* [width] */
-    const float *bias; /* [width], or NULL */
+    const float *gain;   /* [width] */
+    const float *bias;   /* [width], or NULL */
+    const float *smooth; /* [width], or NULL: what `low` gets is multiplied by it */
 } ce_norm;
 
 /* Normalise `count` fp32 rows. `out` (fp32; may be `in` itself) and `low` (any numbers: what the next linear layer reads)
