@@ -38,8 +38,10 @@ struct AttentionWork {
     {
         for (size_t unit; (unit = next++) < texts * call.heads;) {
             size_t text = unit / call.heads, head = unit % call.heads;
-            ce_attention_text(&call, static_cast<size_t>(ends[text]),
-                              static_cast<size_t>(ends[text + 1]), head, head + 1, scratch);
+            size_t row = static_cast<size_t>(ends[text]);
+            size_t tokens = static_cast<size_t>(ends[text + 1]) - row;
+            ce_attention_text whole = {row, tokens, row, tokens, 0};
+            ce_attention_run(&call, &whole, head, head + 1, scratch);
         }
     }
 };
@@ -95,7 +97,10 @@ at::Tensor varlen_attention(const at::Tensor &q_any, const at::Tensor &k_any,
 
     at::Tensor out = at::empty({1, tokens, heads, dim}, q.options());
     AttentionWork work;
-    work.call = {heads_of(q),
+    ce_rows out_rows = {CE_NUMBER_FP32, out.mutable_data_ptr<float>(),
+                        static_cast<size_t>(heads * dim) * sizeof(float), nullptr};
+    work.call = {CE_NUMBER_FP32,
+                 heads_of(q),
                  heads_of(k),
                  heads_of(v),
                  static_cast<size_t>(heads),
@@ -104,13 +109,14 @@ at::Tensor varlen_attention(const at::Tensor &q_any, const at::Tensor &k_any,
                  static_cast<float>(scale),
                  window_left,
                  window_right,
-                 out.mutable_data_ptr<float>(),
+                 out_rows,
                  ce_isa_best()};
     work.ends = ends;
     work.texts = texts;
 
     // A thread's share begins and ends on a cache line, which is also what the kernel asks for.
-    size_t share = ce_attention_scratch(work.call.head_dim, static_cast<size_t>(longest));
+    size_t share =
+        ce_attention_scratch(CE_NUMBER_FP32, work.call.head_dim, static_cast<size_t>(longest));
     share = (share + 63) / 64 * 64;
     int threads =
         multiplications < worth_threads || at::in_parallel_region() ? 1 : at::get_num_threads();

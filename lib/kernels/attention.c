@@ -3,42 +3,106 @@
 #include <float.h>
 #include <string.h>
 
-/* gcc -std=c11 does not form fused multiply-adds of its own accord; clang does. Loops over
- * accumulators must be unrolled early, or these end up in memory. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#pragma GCC optimize("fp-contract=fast")
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-#define foreach(i, count) UNROLL for (int i = 0; i < (count); i++)
-
 /* A block of queries is two vectors wide; this is the widest. */
 #define MAX_WIDTH 32
 
 #define LOG2_E 1.44269504088896340736f
 
-#define INLINE static inline __attribute__((always_inline))
-#define CONCAT_(a, b) a##b
-#define CONCAT(a, b) CONCAT_(a, b)
-#define NAME(name) CONCAT(name, SUFFIX)
+/* Where results go: rows of fp32 or bf16. */
+typedef struct place {
+    char *data;
+    size_t stride;
+    ce_number number;
+} place;
 
-/* Four queries by four elements, turned: the only step in which lanes change places. Vectors of 16
- * bytes exist everywhere. */
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+static inline size_t bytes_of(ce_number number)
+{
+    return number == CE_NUMBER_BF16 ? 2 : 4;
+}
 
+static inline place place_at(place from, size_t row, size_t element)
+{
+    from.data += row * from.stride + element * bytes_of(from.number);
+    return from;
+}
+
+static inline place place_of(const ce_rows *rows, size_t row, size_t element)
+{
+    return place_at((place){rows->data, rows->stride, rows->number}, row, element);
+}
+
+static inline void put_one(place out, size_t row, size_t element, float value)
+{
+    out = place_at(out, row, element);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t half = value != value ? (uint16_t)(bits >> 16 | 0x40)
+                                   : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    if (out.number == CE_NUMBER_BF16)
+        memcpy(out.data, &half, sizeof half);
+    else
+        memcpy(out.data, &value, sizeof value);
+}
+
+static inline const void *element_of(const ce_heads *heads, ce_number number, size_t row,
+                                     size_t head)
+{
+    ptrdiff_t element = (ptrdiff_t)row * heads->by_token + (ptrdiff_t)head * heads->by_head;
+    return (const char *)heads->data + element * (ptrdiff_t)bytes_of(number);
+}
+
+/* The parts of the scratch memory; the first three are for one block of queries. */
+typedef struct scratch {
+    float *inverse, *turned, *q; /* [width], [dim, width], [width, dim] */
+    float *scores;               /* [keys, width] */
+    float *k, *v;                /* [keys, dim], of bf16 texts */
+} scratch;
+
+static scratch scratch_of(ce_number number, size_t dim, size_t longest, float *memory)
+{
+    size_t widened = number == CE_NUMBER_BF16 ? longest * dim : 0;
+    scratch s = {.inverse = memory};
+    s.turned = s.inverse + MAX_WIDTH;
+    s.q = s.turned + MAX_WIDTH * dim;
+    s.scores = s.q + MAX_WIDTH * dim;
+    s.k = s.scores + MAX_WIDTH * longest;
+    s.v = s.k + widened;
+    return s;
+}
+
+size_t ce_attention_scratch(ce_number number, size_t head_dim, size_t longest)
+{
+    size_t widened = number == CE_NUMBER_BF16 ? 2 * longest * head_dim : 0;
+    return ((2 * head_dim + longest + 1) * MAX_WIDTH + widened) * sizeof(float);
+}
+
+/* The columns first .. last of a block see key j: `j - first query of the block` in `offset`. */
+static void visible_columns(int64_t offset, int64_t left, int64_t right, int32_t width,
+                            int32_t *first, int32_t *last)
+{
+    *first = right < 0 || offset <= right ? 0 : (int32_t)(offset - right);
+    *last = left < 0 || offset + left >= width ? width : (int32_t)(offset + left);
+}
+
+static void turn_queries(const float *q, ptrdiff_t by_token, size_t count, size_t dim, float scale,
+                         float *to, size_t width);
+
+#define BLOCK "kernels/attention_block.h"
+#include "kernels/variants.h"
+
+/* Four queries by four elements, turned: the only step in which lanes change places. */
 INLINE void turn_4x4(const float *const row[4], size_t d, float scale, float *to, size_t width)
 {
-    quad a = *(const quad *)(row[0] + d) * scale, b = *(const quad *)(row[1] + d) * scale;
-    quad c = *(const quad *)(row[2] + d) * scale, e = *(const quad *)(row[3] + d) * scale;
+    quad a = *(const quad_any *)(row[0] + d) * scale, b = *(const quad_any *)(row[1] + d) * scale;
+    quad c = *(const quad_any *)(row[2] + d) * scale, e = *(const quad_any *)(row[3] + d) * scale;
     quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
     quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     quad ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5);
     quad ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
-    *(quad *)(to + (d + 0) * width) = __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5);
-    *(quad *)(to + (d + 1) * width) = __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7);
-    *(quad *)(to + (d + 2) * width) = __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5);
-    *(quad *)(to + (d + 3) * width) = __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7);
+    *(quad_any *)(to + (d + 0) * width) = __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5);
+    *(quad_any *)(to + (d + 1) * width) = __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7);
+    *(quad_any *)(to + (d + 2) * width) = __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5);
+    *(quad_any *)(to + (d + 3) * width) = __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7);
 }
 
 /* `count` queries as the columns of a matrix [dim, width], scaled. The columns that are left over
@@ -59,49 +123,10 @@ static void turn_queries(const float *q, ptrdiff_t by_token, size_t count, size_
     }
 }
 
-/* The columns first .. last of a block see key j: `j - first query of the block` in `offset`. */
-static void visible_columns(int64_t offset, int64_t left, int64_t right, int32_t width,
-                            int32_t *first, int32_t *last)
+void ce_attention_run(const ce_attention *attention, const ce_attention_text *text, size_t head,
+                      size_t head_end, void *scratch)
 {
-    *first = right < 0 || offset <= right ? 0 : (int32_t)(offset - right);
-    *last = left < 0 || offset + left >= width ? width : (int32_t)(offset + left);
-}
-
-#define SUFFIX _generic
-#define TARGET
-#define LANES 4
-#define ROWS 4
-#include "attention_block.h"
-
-#if defined(__x86_64__)
-#define SUFFIX _avx2
-#define TARGET __attribute__((target("avx2,fma")))
-#define LANES 8
-#define ROWS 4
-#include "attention_block.h"
-
-#define SUFFIX _avx512
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")))
-#define LANES 16
-#define ROWS 8
-#include "attention_block.h"
-#endif
-
-size_t ce_attention_scratch(size_t head_dim, size_t longest)
-{
-    return (head_dim + longest + 1) * MAX_WIDTH * sizeof(float);
-}
-
-void ce_attention_text(const ce_attention *attention, size_t begin, size_t end, size_t head,
-                       size_t head_end, void *scratch)
-{
-    void (*text)(const ce_attention *, size_t, size_t, size_t, float *) = text_generic;
-#if defined(__x86_64__)
-    if (attention->isa == CE_ISA_AVX2)
-        text = text_avx2;
-    else if (attention->isa == CE_ISA_AVX512)
-        text = text_avx512;
-#endif
-    for (; head < head_end; head++)
-        text(attention, begin, end, head, scratch);
+    static void (*const variants[])(const ce_attention *, const ce_attention_text *, size_t, size_t,
+                                    void *) = VARIANTS(run);
+    variants[attention->isa](attention, text, head, head_end, scratch);
 }

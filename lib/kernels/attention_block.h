@@ -1,30 +1,12 @@
-/* The kernel for one instruction set; attention.c includes this once for each, with SUFFIX, TARGET,
- * LANES (floats in a vector) and ROWS (keys, or queries, worked on at once: with two vectors each,
- * their accumulators fill most of the registers).
+/* attention.c includes this through variants.h. ROWS keys, or queries, are worked on at once: with two
+ * vectors each, their accumulators fill most of the registers.
  *
  * Scores lie as [key, query]: a lane is a query, so the softmax needs no sum across lanes, and both
  * products read the rows of K and V, and the weights, one element at a time into all lanes. Only Q
  * is turned. For the second product a lane is an element of the output. */
 
-typedef float NAME(vf) __attribute__((vector_size(4 * LANES)));
-typedef float NAME(vf_any) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint32_t NAME(vu) __attribute__((vector_size(4 * LANES)));
-typedef int32_t NAME(vi) __attribute__((vector_size(4 * LANES)));
-
-TARGET INLINE NAME(vf) NAME(load)(const float *from)
-{
-    return *(const NAME(vf_any) *)from;
-}
-
-TARGET INLINE void NAME(store)(float *to, NAME(vf) value)
-{
-    *(NAME(vf_any) *)to = value;
-}
-
-TARGET INLINE NAME(vf) NAME(select)(NAME(vi) mask, NAME(vf) yes, NAME(vf) no)
-{
-    return (NAME(vf))((mask & (NAME(vi))yes) | (~mask & (NAME(vi))no));
-}
+enum { NAME(ROWS) = LANES == 16 ? 8 : 4 };
+#define ROWS NAME(ROWS)
 
 /* 2^x for x <= 0, relative error below 1e-7, zero below 2^-126, NaN for NaN. */
 TARGET INLINE NAME(vf) NAME(exp2)(NAME(vf) x)
@@ -112,7 +94,7 @@ TARGET INLINE void NAME(softmax)(float *scores, size_t keys, float *inverse, int
     for (size_t j = 0; j < keys; j++) {
         foreach (c, vectors) {
             NAME(vf) s = NAME(load)(scores + (j * (size_t)vectors + (size_t)c) * LANES);
-            top[c] = NAME(select)(s > top[c], s, top[c]);
+            top[c] = NAME(max)(s, top[c]);
         }
     }
     for (size_t j = 0; j < keys; j++) {
@@ -129,10 +111,19 @@ TARGET INLINE void NAME(softmax)(float *scores, size_t keys, float *inverse, int
         NAME(store)(inverse + c * LANES, 1.0f / (sum[c] + poison[c]));
 }
 
+TARGET INLINE void NAME(put)(place out, size_t row, size_t element, NAME(vf) value)
+{
+    char *to = out.data + row * out.stride;
+    if (out.number == CE_NUMBER_BF16)
+        NAME(store_narrow)((uint16_t *)to + element, value);
+    else
+        NAME(store)((float *)to + element, value);
+}
+
 /* out[query, d] for `rows` queries and `vectors` vectors of elements; both are constants. */
 TARGET INLINE void NAME(value_rows)(const float *weights, size_t width, const float *v,
                                     ptrdiff_t by_token, size_t keys, const float *inverse,
-                                    float *out, size_t out_by_token, int rows, int vectors)
+                                    place out, int rows, int vectors)
 {
     NAME(vf) sum[ROWS][2] = {{{0}}};
     for (size_t j = 0; j < keys; j++, weights += width, v += by_token) {
@@ -145,32 +136,32 @@ TARGET INLINE void NAME(value_rows)(const float *weights, size_t width, const fl
     }
     foreach (r, rows)
         foreach (c, vectors)
-            NAME(store)(out + (size_t)r * out_by_token + c * LANES, sum[r][c] * inverse[r]);
+            NAME(put)(out, (size_t)r, (size_t)c * LANES, sum[r][c] * inverse[r]);
 }
 
 /* `vectors` vectors of elements for every query of the block. */
 TARGET INLINE void NAME(value)(const float *weights, size_t width, const float *v,
-                               ptrdiff_t by_token, size_t keys, const float *inverse, float *out,
-                               size_t out_by_token, size_t queries, int vectors)
+                               ptrdiff_t by_token, size_t keys, const float *inverse, place out,
+                               size_t queries, int vectors)
 {
     for (size_t i = 0; i < queries;) {
-        float *to = out + i * out_by_token;
+        place to = place_at(out, i, 0);
         size_t left = queries - i;
         if (left >= ROWS) {
             NAME(value_rows)
-            (weights + i, width, v, by_token, keys, inverse + i, to, out_by_token, ROWS, vectors);
+            (weights + i, width, v, by_token, keys, inverse + i, to, ROWS, vectors);
             i += ROWS;
         } else if (ROWS > 4 && left >= 4) {
             NAME(value_rows)
-            (weights + i, width, v, by_token, keys, inverse + i, to, out_by_token, 4, vectors);
+            (weights + i, width, v, by_token, keys, inverse + i, to, 4, vectors);
             i += 4;
         } else if (left >= 2) {
             NAME(value_rows)
-            (weights + i, width, v, by_token, keys, inverse + i, to, out_by_token, 2, vectors);
+            (weights + i, width, v, by_token, keys, inverse + i, to, 2, vectors);
             i += 2;
         } else {
             NAME(value_rows)
-            (weights + i, width, v, by_token, keys, inverse + i, to, out_by_token, 1, vectors);
+            (weights + i, width, v, by_token, keys, inverse + i, to, 1, vectors);
             i += 1;
         }
     }
@@ -179,84 +170,117 @@ TARGET INLINE void NAME(value)(const float *weights, size_t width, const float *
 /* A head narrower than a vector, as tests have them. */
 TARGET static void NAME(value_narrow)(const float *weights, size_t width, const float *v,
                                       ptrdiff_t by_token, size_t keys, const float *inverse,
-                                      float *out, size_t out_by_token, size_t queries, size_t dim)
+                                      place out, size_t queries, size_t dim)
 {
     for (size_t i = 0; i < queries; i++) {
         for (size_t d = 0; d < dim; d++) {
             float sum = 0;
             for (size_t j = 0; j < keys; j++)
                 sum += v[(ptrdiff_t)j * by_token + (ptrdiff_t)d] * weights[j * width + i];
-            out[i * out_by_token + d] = sum * inverse[i];
+            put_one(out, i, d, sum * inverse[i]);
         }
     }
 }
 
-TARGET static void NAME(text)(const ce_attention *a, size_t begin, size_t end, size_t head,
-                              float *scratch)
+/* What `head_run` reads, in fp32. */
+typedef struct NAME(operands) {
+    const float *k, *v; /* of key 0 */
+    ptrdiff_t k_by_token, v_by_token;
+} NAME(operands);
+
+TARGET static void NAME(widen_rows)(const ce_heads *heads, size_t row, size_t head, size_t count,
+                                    size_t dim, float *to)
 {
-    size_t length = end - begin, dim = a->head_dim, by_token = a->heads * dim;
-    size_t kv_head = head / (a->heads / a->kv_heads);
-    const float *q = a->q.data + (ptrdiff_t)begin * a->q.by_token + (ptrdiff_t)head * a->q.by_head;
-    const float *k =
-        a->k.data + (ptrdiff_t)begin * a->k.by_token + (ptrdiff_t)kv_head * a->k.by_head;
-    const float *v =
-        a->v.data + (ptrdiff_t)begin * a->v.by_token + (ptrdiff_t)kv_head * a->v.by_head;
-    float *out = a->out + begin * by_token + head * dim;
+    for (size_t i = 0; i < count; i++, to += dim) {
+        const uint16_t *from = element_of(heads, CE_NUMBER_BF16, row + i, head);
+        for (size_t d = 0; d < dim; d += LANES)
+            NAME(store_some)(to + d, NAME(widen_some)(from + d, dim - d), dim - d);
+    }
+}
+
+/* Queries i .. i + queries of the text, at most two vectors of them. */
+TARGET static void NAME(block)(const ce_attention *a, const ce_attention_text *t, size_t head,
+                               size_t i, size_t queries, const NAME(operands) * o, const scratch *s)
+{
+    size_t length = t->tokens, dim = a->head_dim;
+    size_t width = queries > LANES ? 2 * LANES : LANES;
+    size_t row = t->query_row + (i - t->first);
     int64_t left = a->window_left >= (int64_t)length ? -1 : a->window_left;
     int64_t right = a->window_right >= (int64_t)length ? -1 : a->window_right;
+    int64_t last = (int64_t)(i + queries) - 1;
 
-    float *inverse = scratch, *turned = inverse + MAX_WIDTH, *scores = turned + MAX_WIDTH * dim;
+    /* The keys that any query of the block sees; `hide` is for those that not all of them see. */
+    size_t key = left >= 0 && (int64_t)i > left ? i - (size_t)left : 0;
+    size_t key_end =
+        right >= 0 && last + right < (int64_t)length ? (size_t)(last + right + 1) : length;
+    size_t keys = key_end - key;
+    const float *k_row = o->k + (ptrdiff_t)key * o->k_by_token;
+    const float *v_row = o->v + (ptrdiff_t)key * o->v_by_token;
 
-    for (size_t i = 0; i < length; i += 2 * LANES) {
-        size_t queries = length - i < 2 * LANES ? length - i : 2 * LANES;
-        size_t width = queries > LANES ? 2 * LANES : LANES;
-        int64_t last = (int64_t)(i + queries) - 1;
+    const float *q = element_of(&a->q, a->number, row, head);
+    ptrdiff_t q_by_token = a->q.by_token;
+    if (a->number == CE_NUMBER_BF16) {
+        NAME(widen_rows)(&a->q, row, head, queries, dim, s->q);
+        q = s->q;
+        q_by_token = (ptrdiff_t)dim;
+    }
+    turn_queries(q, q_by_token, queries, dim, a->scale * LOG2_E, s->turned, width);
+    if (width > LANES)
+        NAME(score)(s->turned, k_row, o->k_by_token, dim, keys, s->scores, 2);
+    else
+        NAME(score)(s->turned, k_row, o->k_by_token, dim, keys, s->scores, 1);
 
-        /* The keys that any query of the block sees; `hide` is for those that not all of them see. */
-        size_t key = left >= 0 && (int64_t)i > left ? i - (size_t)left : 0;
-        size_t key_end =
-            right >= 0 && last + right < (int64_t)length ? (size_t)(last + right + 1) : length;
-        size_t keys = key_end - key;
-        const float *k_row = k + (ptrdiff_t)key * a->k.by_token;
-        const float *v_row = v + (ptrdiff_t)key * a->v.by_token;
+    if ((left >= 0 && last - left > (int64_t)key) ||
+        (right >= 0 && (int64_t)i + right + 1 < (int64_t)key_end))
+        NAME(hide)(s->scores, keys, (int64_t)key - (int64_t)i, left, right, (int)(width / LANES));
+    if (width > LANES)
+        NAME(softmax)(s->scores, keys, s->inverse, 2);
+    else
+        NAME(softmax)(s->scores, keys, s->inverse, 1);
 
-        turn_queries(q + (ptrdiff_t)i * a->q.by_token, a->q.by_token, queries, dim,
-                     a->scale * LOG2_E, turned, width);
-        if (width > LANES)
-            NAME(score)(turned, k_row, a->k.by_token, dim, keys, scores, 2);
-        else
-            NAME(score)(turned, k_row, a->k.by_token, dim, keys, scores, 1);
+    place to = place_of(&a->out, row, head * dim);
+    size_t d = 0;
+    for (; d + 2 * LANES <= dim; d += 2 * LANES)
+        NAME(value)
+    (s->scores, width, v_row + d, o->v_by_token, keys, s->inverse, place_at(to, 0, d), queries, 2);
+    if (d + LANES < dim) {
+        NAME(value)
+        (s->scores, width, v_row + d, o->v_by_token, keys, s->inverse, place_at(to, 0, d), queries,
+         1);
+        d += LANES;
+    }
+    /* The last vector ends with the head: elements that it shares with the one before come out
+     * the same again. */
+    if (d < dim && dim >= LANES)
+        NAME(value)
+    (s->scores, width, v_row + (dim - LANES), o->v_by_token, keys, s->inverse,
+     place_at(to, 0, dim - LANES), queries, 1);
+    else if (d < dim) NAME(value_narrow)(s->scores, width, v_row, o->v_by_token, keys, s->inverse,
+                                         to, queries, dim);
+}
 
-        if ((left >= 0 && last - left > (int64_t)key) ||
-            (right >= 0 && (int64_t)i + right + 1 < (int64_t)key_end))
-            NAME(hide)(scores, keys, (int64_t)key - (int64_t)i, left, right, (int)(width / LANES));
-        if (width > LANES)
-            NAME(softmax)(scores, keys, inverse, 2);
-        else
-            NAME(softmax)(scores, keys, inverse, 1);
-
-        float *to = out + i * by_token;
-        size_t d = 0;
-        for (; d + 2 * LANES <= dim; d += 2 * LANES)
-            NAME(value)
-        (scores, width, v_row + d, a->v.by_token, keys, inverse, to + d, by_token, queries, 2);
-        if (d + LANES < dim) {
-            NAME(value)
-            (scores, width, v_row + d, a->v.by_token, keys, inverse, to + d, by_token, queries, 1);
-            d += LANES;
+TARGET static void NAME(run)(const ce_attention *a, const ce_attention_text *t, size_t head,
+                             size_t head_end, void *memory)
+{
+    scratch s = scratch_of(a->number, a->head_dim, t->tokens, memory);
+    size_t group = a->heads / a->kv_heads, widened = SIZE_MAX;
+    for (; head < head_end; head++) {
+        size_t kv_head = head / group;
+        NAME(operands)
+        o = {element_of(&a->k, a->number, t->row, kv_head),
+             element_of(&a->v, a->number, t->row, kv_head), a->k.by_token, a->v.by_token};
+        if (a->number == CE_NUMBER_BF16) {
+            if (kv_head != widened) {
+                NAME(widen_rows)(&a->k, t->row, kv_head, t->tokens, a->head_dim, s.k);
+                NAME(widen_rows)(&a->v, t->row, kv_head, t->tokens, a->head_dim, s.v);
+            }
+            widened = kv_head;
+            o = (NAME(operands)){s.k, s.v, (ptrdiff_t)a->head_dim, (ptrdiff_t)a->head_dim};
         }
-        /* The last vector ends with the head: elements that it shares with the one before come out
-         * the same again. */
-        if (d < dim && dim >= LANES)
-            NAME(value)
-        (scores, width, v_row + (dim - LANES), a->v.by_token, keys, inverse, to + (dim - LANES),
-         by_token, queries, 1);
-        else if (d < dim) NAME(value_narrow)(scores, width, v_row, a->v.by_token, keys, inverse, to,
-                                             by_token, queries, dim);
+        size_t end = t->first + t->queries;
+        for (size_t i = t->first; i < end; i += 2 * LANES)
+            NAME(block)(a, t, head, i, end - i < 2 * LANES ? end - i : 2 * LANES, &o, &s);
     }
 }
 
-#undef SUFFIX
-#undef TARGET
-#undef LANES
 #undef ROWS

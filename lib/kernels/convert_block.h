@@ -1,0 +1,36 @@
+/* convert.c includes this through variants.h. */
+
+#include "kernels/row_block.h"
+
+TARGET static void NAME(to_bf16)(const float *row, size_t width, uint16_t *to)
+{
+    for (size_t i = 0; i < width; i += LANES)
+        NAME(store_narrow_some)(to + i, NAME(load_some)(row + i, width - i), width - i);
+    NAME(pad_narrow)(to, width);
+}
+
+TARGET static void NAME(to_int8)(const float *row, size_t width, uint8_t *to, ce_row_scale *scale)
+{
+    NAME(range) range = {{0}, {0}, {0}};
+    for (size_t i = 0; i < width; i += LANES)
+        NAME(range_add)(&range, NAME(load_some)(row + i, width - i));
+    quantum q = NAME(range_quantum)(&range, scale);
+    for (size_t i = 0; i < width; i += 4 * LANES) {
+        NAME(vf) value[4];
+        foreach (v, 4)
+            value[v] = NAME(load_at)(row, i + (size_t)v * LANES, width);
+        NAME(quantise)(to + i, value, q, width - i);
+    }
+}
+
+TARGET static void NAME(convert_row)(const float *row, size_t width, const ce_rows *to,
+                                     size_t number)
+{
+    char *at = (char *)to->data + number * to->stride;
+    if (to->number == CE_NUMBER_INT8)
+        NAME(to_int8)(row, width, (uint8_t *)at, &to->scales[number]);
+    else if (to->number == CE_NUMBER_BF16)
+        NAME(to_bf16)(row, width, (uint16_t *)at);
+    else
+        memcpy(at, row, width * sizeof *row);
+}
