@@ -1,0 +1,204 @@
+#include "kernels/linear.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#pragma GCC optimize("fp-contract=fast")
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#define foreach(i, count) UNROLL for (int i = 0; i < (count); i++)
+
+#define INLINE static inline __attribute__((always_inline))
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b) CONCAT_(a, b)
+#define NAME(name) CONCAT(name, SUFFIX)
+
+typedef float quad __attribute__((vector_size(16)));
+typedef float quad_any __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Inputs whose products with a column are summed in one step. */
+static size_t group_size(ce_number number)
+{
+    return number == CE_NUMBER_FP32 ? 1 : number == CE_NUMBER_BF16 ? 2 : 4;
+}
+
+/* All of them take four bytes. */
+static size_t groups(ce_number number, size_t in)
+{
+    size_t size = group_size(number);
+    return (in + size - 1) / size;
+}
+
+static size_t groups_of(const ce_linear *linear)
+{
+    return groups(linear->number, linear->in);
+}
+
+/* ---- Layout ------------------------------------------------------------------------------- */
+
+enum { VECTOR_BYTES = CE_PANEL * 4 }; /* of a bias, scale or sum for each column of a panel */
+
+static size_t panels_bytes(ce_number number, size_t in, size_t out)
+{
+    return ce_linear_panels(out) * groups(number, in) * CE_PANEL * 4;
+}
+
+size_t ce_linear_bytes(ce_number number, size_t in, size_t out)
+{
+    size_t vectors = number == CE_NUMBER_INT8 ? 3 : 1;
+    return panels_bytes(number, in, out) + ce_linear_panels(out) * VECTOR_BYTES * vectors;
+}
+
+void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out, const void *memory)
+{
+    size_t step = ce_linear_panels(out) * CE_PANEL;
+    const float *vectors =
+        (const float *)((const char *)memory + panels_bytes(number, in, out));
+    *linear =
+        (ce_linear){.number = number, .in = in, .out = out, .panels = memory, .bias = vectors};
+    if (number == CE_NUMBER_INT8) {
+        linear->scales = vectors + step;
+        linear->sums = vectors + 2 * step;
+    }
+}
+
+static uint16_t to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (isnan(value))
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* What is not finite makes its column so. */
+static float column_scale(const float *weights, size_t in)
+{
+    float most = 0;
+    for (size_t k = 0; k < in; k++) {
+        float magnitude = fabsf(weights[k]);
+        if (!(magnitude <= most))
+            most = magnitude;
+        if (!isfinite(magnitude))
+            return NAN;
+    }
+    return most > 0 ? most / 127 : 1;
+}
+
+static void pack_column(const ce_linear *l, char *to, const float *weights, float scale, float *sum)
+{
+    size_t size = group_size(l->number);
+    for (size_t k = 0; k < groups_of(l) * size; k++) {
+        size_t at = k / size * CE_PANEL * size + k % size;
+        float value = weights && k < l->in ? weights[k] : 0;
+        if (l->number == CE_NUMBER_FP32) {
+            ((float *)to)[at] = value;
+        } else if (l->number == CE_NUMBER_BF16) {
+            ((uint16_t *)to)[at] = to_bf16(value);
+        } else {
+            float whole = isfinite(scale) ? nearbyintf(value / scale) : 0;
+            ((int8_t *)to)[at] = (int8_t)whole;
+            *sum += whole;
+        }
+    }
+}
+
+void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size_t stride,
+                    const float *bias, size_t columns)
+{
+    char *to = (char *)l->panels + panel * groups_of(l) * CE_PANEL * 4;
+    for (size_t c = 0; c < CE_PANEL; c++) {
+        const float *column = c < columns ? weights + c * stride : NULL;
+        size_t at = panel * CE_PANEL + c;
+        float scale = 1, sum = 0;
+        if (l->number == CE_NUMBER_INT8 && column)
+            scale = column_scale(column, l->in);
+        pack_column(l, to + c * 4, column, scale, &sum);
+        ((float *)l->bias)[at] = column && bias ? bias[c] : 0;
+        if (l->number == CE_NUMBER_INT8) {
+            ((float *)l->scales)[at] = scale;
+            ((float *)l->sums)[at] = sum;
+        }
+    }
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------ */
+
+#define SUFFIX _generic
+#define TARGET
+#define LANES 4
+#define HAS_BF16 0
+#define HAS_VNNI 0
+#define TALL 1
+#define TALL_INT8 1
+#include "kernels/vectors.h"
+#include "kernels/linear_block.h"
+
+#if defined(__x86_64__)
+#define SUFFIX _avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LANES 8
+#define HAS_BF16 0
+#define HAS_VNNI 0
+#define TALL 3
+#define TALL_INT8 2
+#include "kernels/vectors.h"
+#include "kernels/linear_block.h"
+
+#define AVX512 "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
+
+#define SUFFIX _avx512
+#define TARGET __attribute__((target(AVX512)))
+#define LANES 16
+#define HAS_BF16 0
+#define HAS_VNNI 0
+#define TALL 12
+#define TALL_INT8 8
+#include "kernels/vectors.h"
+#include "kernels/linear_block.h"
+
+#define SUFFIX _avx512_vnni
+#define TARGET __attribute__((target("avx512vnni," AVX512)))
+#define LANES 16
+#define HAS_BF16 0
+#define HAS_VNNI 1
+#define TALL 12
+#define TALL_INT8 8
+#include "kernels/vectors.h"
+#include "kernels/linear_block.h"
+
+#define SUFFIX _avx512_bf16
+#define TARGET __attribute__((target("avx512bf16,avx512vnni," AVX512)))
+#define LANES 16
+#define HAS_BF16 1
+#define HAS_VNNI 1
+#define TALL 12
+#define TALL_INT8 8
+#include "kernels/vectors.h"
+#include "kernels/linear_block.h"
+#endif
+
+typedef void linear_fn(const ce_linear *linear, const ce_rows *in, size_t count, size_t panel,
+                       size_t panel_end, const ce_linear_output *out);
+
+void ce_linear_run(const ce_linear *linear, const ce_rows *in, size_t count, size_t panel,
+                   size_t panel_end, const ce_linear_output *out, ce_isa isa)
+{
+    if (count == 0)
+        return;
+#if defined(__x86_64__)
+    static linear_fn *const variants[] = {linear_generic, linear_avx2, linear_avx512,
+                                          linear_avx512_vnni, linear_avx512_bf16};
+    variants[isa](linear, in, count, panel, panel_end, out);
+#else
+    (void)isa;
+    linear_generic(linear, in, count, panel, panel_end, out);
+#endif
+}
