@@ -84,7 +84,15 @@ static const float *element(const ce_heads *view, size_t token, size_t head)
  * what a weight loses by that grows with the score. */
 typedef struct expectation {
     double *value, *tolerance;
+    double *largest; /* of v, for each row and head */
 } expectation;
+
+static void expectation_free(expectation *e)
+{
+    ce_free(e->value);
+    ce_free(e->tolerance);
+    ce_free(e->largest);
+}
 
 /* The weights of one query before they are brought to the sum 1; returns that sum. */
 static double weigh(const problem *p, size_t head, size_t i, double *weight, double *size)
@@ -119,11 +127,14 @@ static expectation expect(const problem *p)
     const ce_attention *a = &p->call;
     size_t count = p->tokens * a->heads * a->head_dim;
     double *weight = ce_malloc(p->tokens * sizeof *weight);
-    expectation e = {ce_malloc(count * sizeof(double)), ce_malloc(count * sizeof(double))};
-    assert_true(weight && e.value && e.tolerance);
+    expectation e = {ce_malloc(count * sizeof(double)), ce_malloc(count * sizeof(double)),
+                     ce_malloc(p->tokens * a->heads * sizeof(double))};
+    assert_true(weight && e.value && e.tolerance && e.largest);
     for (size_t head = 0; head < a->heads; head++) {
         for (size_t i = 0; i < p->tokens; i++) {
-            double size, sum = weigh(p, head, i, weight, &size);
+            double size, sum = weigh(p, head, i, weight, &size),
+                         *top = &e.largest[i * a->heads + head];
+            *top = 0;
             for (size_t d = 0; d < a->head_dim; d++) {
                 double value = 0, largest = 0;
                 for (size_t j = 0; j < p->tokens; j++) {
@@ -133,6 +144,7 @@ static expectation expect(const problem *p)
                 }
                 size_t at = (i * a->heads + head) * a->head_dim + d;
                 e.value[at] = value;
+                *top = fmax(*top, largest);
                 e.tolerance[at] = (1 + size) * 4e-7 * largest + 1e-44;
             }
         }
@@ -161,8 +173,104 @@ static void run_and_check(problem *p)
         run_text(p, 0, p->tokens, 0, p->call.heads);
         check(p, &e);
     }
-    ce_free(e.value);
-    ce_free(e.tolerance);
+    expectation_free(&e);
+}
+
+static uint16_t halved(float value) /* to nearest even */
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float widened(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The same problem in bf16: `of` is rounded to what its tensors hold then. */
+typedef struct half_problem {
+    problem of;
+    uint16_t *data[3], *out;
+    size_t stride; /* of out, in elements */
+    void *scratch;
+} half_problem;
+
+static half_problem half_new(problem of)
+{
+    half_problem p = {.of = of};
+    size_t width = of.call.heads * of.call.head_dim;
+    for (int t = 0; t < 3; t++) {
+        p.data[t] = ce_malloc(of.elements[t] * sizeof(uint16_t));
+        assert_non_null(p.data[t]);
+        for (size_t i = 0; i < of.elements[t]; i++) {
+            p.data[t][i] = halved(of.data[t][i]);
+            of.data[t][i] = widened(p.data[t][i]);
+        }
+    }
+    p.stride = ce_rows_stride(CE_NUMBER_BF16, width) / 2;
+    p.out = ce_malloc(of.tokens * p.stride * sizeof(uint16_t));
+    p.scratch =
+        ce_aligned_alloc(64, ce_attention_scratch(CE_NUMBER_BF16, of.call.head_dim, of.tokens));
+    assert_true(p.out && p.scratch);
+    return p;
+}
+
+static void half_free(half_problem *p)
+{
+    for (int t = 0; t < 3; t++)
+        ce_free(p->data[t]);
+    ce_free(p->out);
+    ce_free(p->scratch);
+    problem_free(&p->of);
+}
+
+/* As `call`, from bf16 to bf16. */
+static ce_attention half_call(const half_problem *p)
+{
+    ce_attention call = p->of.call;
+    call.number = CE_NUMBER_BF16;
+    call.q.data = p->data[0];
+    call.k.data = p->data[1];
+    call.v.data = p->data[2];
+    call.out = (ce_rows){CE_NUMBER_BF16, p->out, p->stride * sizeof(uint16_t), NULL};
+    return call;
+}
+
+enum { FULL = 0xa5a5 };
+
+static void half_run_and_check(half_problem *p)
+{
+    const ce_attention *a = &p->of.call;
+    size_t tokens = p->of.tokens, width = a->heads * a->head_dim;
+    expectation e = expect(&p->of);
+    ce_attention_text text = {0, tokens, 0, tokens, 0};
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        p->of.call.isa = (ce_isa)isa;
+        ce_attention call = half_call(p);
+        for (size_t i = 0; i < tokens * p->stride; i++)
+            p->out[i] = FULL;
+        ce_attention_run(&call, &text, 0, a->heads, p->scratch);
+        for (size_t i = 0; i < tokens * p->stride; i++) {
+            size_t row = i / p->stride, at = row * width + i % p->stride;
+            if (i % p->stride >= width) {
+                assert_int_equal(p->out[i], FULL);
+                continue;
+            }
+            /* One rounding of the result; on processors that multiply bf16, one of each weight. */
+            double value = widened(p->out[i]),
+                   largest = e.largest[row * a->heads + (i % p->stride) / a->head_dim];
+            double slack =
+                fabs(e.value[at]) / 256 + (isa == CE_ISA_AVX512_BF16 ? largest / 256 : 0);
+            if (!(fabs(value - e.value[at]) <= slack + e.tolerance[at] * 4))
+                fail_msg("isa %d length %zu dim %zu number %zu: %.9g is not %.9g", isa, tokens,
+                         a->head_dim, i, value, e.value[at]);
+        }
+    }
+    expectation_free(&e);
 }
 
 static const size_t dims[] = {1, 3, 8, 15, 16, 17, 32, 33, 64, 80, 128, 256};
@@ -178,7 +286,9 @@ static void test_every_length_and_dim(void **state)
             problem p = problem_new(length, 1, 1, dims[d], 0);
             problem_fill(&p, 0, 4.0f); /* so that weights differ */
             run_and_check(&p);
-            problem_free(&p);
+            half_problem half = half_new(p);
+            half_run_and_check(&half);
+            half_free(&half);
         }
     }
 }
@@ -192,7 +302,9 @@ static void test_grouped_heads_and_strides(void **state)
             for (size_t length = 1; length <= 70; length += 23) {
                 problem p = problem_new(length, heads[h][0], heads[h][1], 24, gap);
                 run_and_check(&p);
-                problem_free(&p);
+                half_problem half = half_new(p);
+                half_run_and_check(&half);
+                half_free(&half);
             }
         }
     }
@@ -204,20 +316,21 @@ static void test_windows(void **state)
     static const int64_t bounds[] = {-1, 0, 1, 7, 16, 31, 69, 1000, INT64_MAX};
     enum { BOUNDS = sizeof bounds / sizeof *bounds };
     for (size_t length = 1; length <= 70; length += 7) {
-        problem p = problem_new(length, 1, 1, 16, 0);
+        half_problem half = half_new(problem_new(length, 1, 1, 16, 0));
         for (size_t w = 0; w < BOUNDS * BOUNDS; w++) {
-            p.call.window_left = bounds[w % BOUNDS];
-            p.call.window_right = bounds[w / BOUNDS];
-            run_and_check(&p);
+            half.of.call.window_left = bounds[w % BOUNDS];
+            half.of.call.window_right = bounds[w / BOUNDS];
+            run_and_check(&half.of);
+            half_run_and_check(&half);
         }
-        problem_free(&p);
+        half_free(&half);
     }
 }
 
 static void test_extreme_scores(void **state)
 {
     (void)state;
-    static const float scales[][2] = {{1e4f, 1}, {100, 100}, {1e-20f, 1e-20f}, {1e-40f, 1}, {0, 0}};
+    static const float scales[][2] = {{1e4f, 1}, {1e18f, 1e18f}, {100, 100}, {1e-20f, 1e-20f}, {1e-40f, 1}, {0, 0}};
     for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
         for (int causal = 0; causal < 2; causal++) {
             problem p = problem_new(45, 1, 1, 32, 0);
@@ -289,10 +402,57 @@ static void test_text_does_not_depend_on_its_batch(void **state)
     }
 }
 
+/* Any queries and heads of a text, in rows of their own: the same bits. */
+static void test_query_does_not_depend_on_others(void **state)
+{
+    (void)state;
+    enum { HEADS = 4, DIM = 32, LENGTH = 75 };
+    static const size_t ranges[][2] = {{0, 1},   {0, 2},  {1, 1},  {3, 16},
+                                       {17, 33}, {74, 1}, {40, 35}};
+    half_problem p = half_new(problem_new(LENGTH, HEADS, 2, DIM, 4));
+    uint16_t *part = ce_malloc((2 + LENGTH) * p.stride * sizeof *part);
+    float *part_fp32 = ce_malloc((2 + LENGTH) * HEADS * DIM * sizeof *part_fp32);
+    assert_true(part && part_fp32);
+    for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
+        for (size_t w = 0; w < 6; w++) {
+            p.of.call.isa = (ce_isa)isa;
+            p.of.call.window_left = (int64_t)(w / 2) * 9 - 1; /* none, 8, 17 */
+            p.of.call.window_right = (int64_t)(w % 2) - 1;    /* none, 0 */
+            ce_attention call = half_call(&p), some = call, some_fp32 = p.of.call;
+            some.out.data = part;
+            some_fp32.out.data = part_fp32;
+            ce_attention_text whole = {0, LENGTH, 0, LENGTH, 0};
+            ce_attention_run(&call, &whole, 0, HEADS, p.scratch);
+            ce_attention_run(&p.of.call, &whole, 0, HEADS, p.of.scratch);
+            for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
+                size_t first = ranges[r][0], count = ranges[r][1];
+                ce_attention_text text = {0, LENGTH, 2, count, first};
+                some.q.data = p.data[0] + (ptrdiff_t)(first - 2) * some.q.by_token;
+                some_fp32.q.data = p.of.data[0] + (ptrdiff_t)(first - 2) * some_fp32.q.by_token;
+                for (size_t head = 0; head < HEADS; head += 1 + r % 2) {
+                    ce_attention_run(&some, &text, head, head + 1 + r % 2, p.scratch);
+                    ce_attention_run(&some_fp32, &text, head, head + 1 + r % 2, p.of.scratch);
+                }
+                for (size_t i = 0; i < count; i++) {
+                    assert_memory_equal(part + (2 + i) * p.stride, p.out + (first + i) * p.stride,
+                                        HEADS * DIM * sizeof *part);
+                    assert_memory_equal(part_fp32 + (2 + i) * HEADS * DIM,
+                                        p.of.out + (first + i) * HEADS * DIM,
+                                        HEADS * DIM * sizeof *part_fp32);
+                }
+            }
+        }
+    }
+    ce_free(part);
+    ce_free(part_fp32);
+    half_free(&p);
+}
+
 static void test_what_is_not_finite_shows(void **state)
 {
     (void)state;
     static const float bad[] = {NAN, INFINITY, -INFINITY};
+    static const uint16_t halves[] = {0x7fc0, 0x7f80, 0xff80};
     enum { LENGTH = 37, DIM = 20 };
     for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
         for (int tensor = 0; tensor < 3; tensor++) {
@@ -307,7 +467,17 @@ static void test_what_is_not_finite_shows(void **state)
                     int spoilt = tensor == 0 ? i / DIM == token : tensor == 1 || i % DIM == d;
                     assert_int_equal(!isfinite(p.out[i]), spoilt);
                 }
-                problem_free(&p);
+                half_problem half = half_new(p);
+                half.data[tensor][token * DIM + d] = halves[b];
+                ce_attention call = half_call(&half);
+                ce_attention_text text = {0, LENGTH, 0, LENGTH, 0};
+                ce_attention_run(&call, &text, 0, 1, half.scratch);
+                for (size_t i = 0; i < LENGTH * DIM; i++) {
+                    int spoilt = tensor == 0 ? i / DIM == token : tensor == 1 || i % DIM == d;
+                    uint16_t number = half.out[i / DIM * half.stride + i % DIM];
+                    assert_int_equal(!isfinite(widened(number)), spoilt);
+                }
+                half_free(&half);
             }
         }
     }
@@ -332,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_extreme_scores),
         cmocka_unit_test(test_text_does_not_depend_on_its_batch),
+        cmocka_unit_test(test_query_does_not_depend_on_others),
         cmocka_unit_test(test_what_is_not_finite_shows),
         cmocka_unit_test(test_long_text),
     };
