@@ -26,6 +26,11 @@ int ce_folder_is_model(const ce_pack *pack)
     return exists(pack, CONFIG) || exists(pack, MODULES);
 }
 
+int ce_folder_has(const ce_folder *folder, const char *name)
+{
+    return exists(folder->pack, name);
+}
+
 static int no_memory(ce_folder *folder)
 {
     return ce_fail(folder->error, CE_E_NO_MEMORY, "no memory for a model folder");
@@ -453,5 +458,7 @@ int ce_folder_open(ce_pack *pack, ce_error *error)
     ce_free(folder.class_in_config);
     ce_sha256_final(&folder.sha, digest);
     ce_sha256_hex(digest, pack->id);
+    if (status == CE_OK && error)
+        *error = (ce_error){0}; /* files that may be missing were */
     return status;
 }

@@ -18,6 +18,8 @@ typedef struct ce_folder {
 
 typedef void (*ce_folder_reader)(ce_json *json, void *target);
 
+int ce_folder_has(const ce_folder *folder, const char *name);
+
 /* Map a file, and add it to the identity; NOT_FOUND when it is not there. */
 int ce_folder_map(ce_folder *folder, const char *name, ce_bytes *out);
 

@@ -865,16 +865,10 @@ static int agree(reading *r)
 
 static int check_template_file(const ce_folder *folder)
 {
-    ce_bytes bytes;
-    int status = ce_pack_map_unlisted(folder->pack, "chat_template.jinja", &bytes, NULL);
-    if (status == CE_E_NOT_FOUND || folder->has_modules) {
-        if (status == CE_OK)
-            ce_pack_unmap(&bytes);
+    static const char name[] = "chat_template.jinja";
+    if (folder->has_modules || !ce_folder_has(folder, name))
         return CE_OK;
-    }
-    if (status == CE_OK)
-        ce_pack_unmap(&bytes);
-    return ce_refuse_setting(folder->error, "chat_template.jinja", "there, and no modules.json");
+    return ce_refuse_setting(folder->error, name, "there, and no modules.json");
 }
 
 static int read_both(reading *r)

@@ -96,9 +96,8 @@ static int no_memory(const reading *r)
 
 /* ---- Family ------------------------------------------------------------------------------- */
 
-static int find_family(reading *r)
+static int find_family(reading *r, const char *model_type)
 {
-    const char *model_type = text(r, CE_HUB_MODEL_TYPE, NULL);
     if (!model_type)
         return ce_fail(r->error, CE_E_BAD_MODEL, "no member 'model_type'");
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
@@ -531,8 +530,8 @@ static int read_rope(reading *whole)
 
 static int read_encoder(reading *r)
 {
-    int (*const steps[])(reading *) = {find_family,     read_name, read_dtype,  read_sizes,
-                                       read_activation, read_norm, read_window, NULL};
+    int (*const steps[])(reading *) = {read_name, read_dtype,  read_sizes, read_activation,
+                                       read_norm, read_window, NULL};
     for (size_t i = 0; steps[i]; i++) {
         int status = steps[i](r);
         if (status != CE_OK)
@@ -546,15 +545,26 @@ static int read_encoder(reading *r)
     return status;
 }
 
+static int read_family(reading *r, const void *json, size_t size)
+{
+    char *model_type;
+    int status = ce_checkpoint_config_read_type(json, size, &model_type, r->error);
+    if (status == CE_OK)
+        status = find_family(r, model_type);
+    ce_free(model_type);
+    return status;
+}
+
 int ce_architecture_read(const void *json, size_t size, ce_architecture *out, ce_error *error)
 {
     *out = (ce_architecture){0};
-    ce_checkpoint_config config;
-    int status = ce_checkpoint_config_read(json, size, &config, error);
-    if (status != CE_OK)
-        return status;
+    ce_checkpoint_config config = {0};
     reading r = {.config = &config, .out = out, .error = error};
-    status = read_encoder(&r);
+    int status = read_family(&r, json, size);
+    if (status == CE_OK)
+        status = ce_checkpoint_config_read(json, size, &config, error);
+    if (status == CE_OK)
+        status = read_encoder(&r);
     ce_checkpoint_config_free(&config);
     if (status != CE_OK)
         ce_architecture_free(out);

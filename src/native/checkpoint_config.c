@@ -335,6 +335,28 @@ static void read_member(ce_json *json, ce_json_text key, ce_checkpoint_config *c
         ce_json_skip(json);
 }
 
+int ce_checkpoint_config_read_type(const void *text, size_t size, char **out, ce_error *error)
+{
+    *out = NULL;
+    ce_json json;
+    ce_json_text key;
+    ce_json_open(&json, text, size, error);
+    ce_json_object(&json);
+    while (ce_json_member(&json, &key)) {
+        if (ce_json_is(key, ce_hub_setting_name(CE_HUB_MODEL_TYPE)) &&
+            ce_json_peek(&json) == CE_JSON_STRING)
+            read_text(&json, out);
+        else
+            ce_json_skip(&json);
+    }
+    int status = ce_json_close(&json);
+    if (status != CE_OK) {
+        ce_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 int ce_checkpoint_config_read(const void *text, size_t size, ce_checkpoint_config *out,
                               ce_error *error)
 {

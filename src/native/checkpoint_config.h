@@ -99,6 +99,9 @@ typedef struct ce_checkpoint_config {
 const char *ce_hub_setting_name(ce_hub_setting_key key);
 const char *ce_rope_setting_name(ce_rope_key key);
 
+/* Its `model_type` alone, or NULL; to be freed with ce_free. What the other members mean depends on it. */
+int ce_checkpoint_config_read_type(const void *json, size_t size, char **out, ce_error *error);
+
 /* UNSUPPORTED for what no family can do: quantised checkpoints, settings of single layers, code of the folder's own. */
 int ce_checkpoint_config_read(const void *json, size_t size, ce_checkpoint_config *out,
                               ce_error *error);
