@@ -145,17 +145,30 @@ TARGET INLINE NAME(vf) NAME(activate)(ce_activation activation, int rough, NAME(
     return activation == CE_ACTIVATION_GELU_TANH ? NAME(gelu_tanh)(x) : x;
 }
 
-/* Vector `c` of a row with scale and bias. */
-TARGET INLINE NAME(vf) NAME(value)(const ce_linear *l, const ce_row_scale *scale, const float *sum,
-                                   size_t column, int int8)
+/* What the columns of a vector share. */
+typedef struct NAME(columns) {
+    NAME(vf) bias, scale, sums;
+} NAME(columns);
+
+TARGET INLINE NAME(columns) NAME(columns_of)(const ce_linear *l, size_t column, int int8)
+{
+    NAME(columns) all = {.bias = NAME(load)(l->bias + column)};
+    if (int8) {
+        all.scale = NAME(load)(l->scales + column);
+        all.sums = NAME(load)(l->sums + column);
+    }
+    return all;
+}
+
+TARGET INLINE NAME(vf) NAME(value)(const NAME(columns) * all, const ce_row_scale *scale,
+                                   const float *sum, int int8)
 {
     NAME(vf) x = NAME(load)(sum);
     if (int8) {
-        NAME(vf) product = __builtin_convertvector((NAME(vi))x, NAME(vf));
-        product -= NAME(load)(l->sums + column) * scale->zero;
-        x = product * (NAME(load)(l->scales + column) * scale->scale);
+        NAME(vf) product = __builtin_convertvector((NAME(vi))x, NAME(vf)) - all->sums * scale->zero;
+        return product * (all->scale * scale->scale) + all->bias;
     }
-    return x + NAME(load)(l->bias + column);
+    return x + all->bias;
 }
 
 TARGET INLINE void NAME(put)(const ce_linear_output *out, char *row, size_t column, size_t width,
@@ -179,24 +192,23 @@ TARGET INLINE void NAME(finish_as)(const ce_linear *l, const ce_linear_output *o
                                    const NAME(tile) * tile, const ce_row_scale *scales, size_t row,
                                    int rows, ce_activation activation, int int8)
 {
-    int rough = l->number != CE_NUMBER_FP32;
-    size_t first = panel * CE_PANEL;
-    for (int r = 0; r < rows; r++) {
-        char *to = (char *)out->rows.data + (row + (size_t)r) * out->rows.stride;
-        const ce_row_scale *scale = scales + r;
-        if (activation == CE_ACTIVATION_SILU_GATE) {
-            foreach (c, COLUMNS / 2) {
-                size_t half = CE_PANEL / 2, at = (size_t)c * LANES;
-                NAME(vf) gate = NAME(value)(l, scale, tile->sum[r] + at, first + at, int8);
-                NAME(vf) up = NAME(value)(l, scale, tile->sum[r] + half + at, first + half + at, int8);
-                NAME(put)(out, to, first / 2 + at, l->out / 2, NAME(gated)(gate, gate) * up);
+    int rough = l->number != CE_NUMBER_FP32, gate = activation == CE_ACTIVATION_SILU_GATE;
+    size_t first = panel * CE_PANEL, half = CE_PANEL / 2;
+    char *to = (char *)out->rows.data + row * out->rows.stride;
+    for (size_t at = 0; at < (gate ? half : CE_PANEL); at += LANES) {
+        NAME(columns) all = NAME(columns_of)(l, first + at, int8), ups = all;
+        if (gate)
+            ups = NAME(columns_of)(l, first + half + at, int8);
+        for (int r = 0; r < rows; r++) {
+            const ce_row_scale *scale = scales + r;
+            char *to_row = to + (size_t)r * out->rows.stride;
+            NAME(vf) x = NAME(value)(&all, scale, tile->sum[r] + at, int8);
+            if (gate) {
+                NAME(vf) up = NAME(value)(&ups, scale, tile->sum[r] + half + at, int8);
+                NAME(put)(out, to_row, first / 2 + at, l->out / 2, NAME(gated)(x, x) * up);
+            } else {
+                NAME(put)(out, to_row, first + at, l->out, NAME(activate)(activation, rough, x));
             }
-            continue;
-        }
-        foreach (c, COLUMNS) {
-            size_t at = (size_t)c * LANES;
-            NAME(vf) x = NAME(value)(l, scale, tile->sum[r] + at, first + at, int8);
-            NAME(put)(out, to, first + at, l->out, NAME(activate)(activation, rough, x));
         }
     }
 }
