@@ -393,7 +393,7 @@ static int add_form(ce_folder *folder, int32_t precision)
 static int add_forms(ce_folder *folder)
 {
     static const int32_t precisions[] = {CITADEL_PRECISION_FP32, CITADEL_PRECISION_BF16,
-                                         CITADEL_PRECISION_INT8};
+                                         CITADEL_PRECISION_INT8, CITADEL_PRECISION_INT8_ACCURATE};
     size_t count = sizeof precisions / sizeof precisions[0];
     folder->pack->artifacts = ce_calloc(count, sizeof *folder->pack->artifacts);
     int status = folder->pack->artifacts ? CE_OK : no_memory(folder);

@@ -170,11 +170,15 @@ static int copy_vector(const source *s, const float *to, size_t count, const cha
 static int copy_norm(const source *s, const ce_norm *norm, const char *at, const char *name,
                      ce_error *error)
 {
+    static const char *const gains[] = {"weight", "gamma"}, *const biases[] = {"bias", "beta"};
     char full[NAME_MAX_BYTES];
-    snprintf(full, sizeof full, "%s%s%s.weight", s->names.prefix, at, name);
+    /* The first checkpoints of BERT call them gamma and beta. */
+    snprintf(full, sizeof full, "%s%s%s.gamma", s->names.prefix, at, name);
+    int old = ce_weights_find(s->weights, full, 1, (int64_t)norm->width, 0, NULL) != NULL;
+    snprintf(full, sizeof full, "%s%s%s.%s", s->names.prefix, at, name, gains[old]);
     int status = copy_vector(s, norm->gain, norm->width, full, error);
     if (status == CE_OK && norm->bias) {
-        snprintf(full, sizeof full, "%s%s%s.bias", s->names.prefix, at, name);
+        snprintf(full, sizeof full, "%s%s%s.%s", s->names.prefix, at, name, biases[old]);
         status = copy_vector(s, norm->bias, norm->width, full, error);
     }
     return status;

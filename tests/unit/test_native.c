@@ -27,7 +27,7 @@ static const int lengths[TEXTS] = {1, 26, 7, 130, 64, 3, 50};
 /* ---- A checkpoint ------------------------------------------------------------------------- */
 
 typedef struct tensor {
-    char name[96];
+    char name[128];
     size_t rows, columns; /* columns 0: a vector */
 } tensor;
 
@@ -69,7 +69,7 @@ static void write_checkpoint(void)
     size_t used = (size_t)snprintf(header, sizeof header, "{"), at = 0;
     for (size_t i = 0; i < tensor_count; i++) {
         const tensor *t = &tensors[i];
-        char shape[64];
+        char shape[96];
         snprintf(shape, sizeof shape, t->columns ? "%zu,%zu" : "%zu", t->rows, t->columns);
         size_t bytes = count_of(t) * sizeof(float);
         used += (size_t)snprintf(header + used, sizeof header - used,

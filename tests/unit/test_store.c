@@ -14,7 +14,7 @@ enum { SIZE = 10000 };
 #define OTHER "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static char directory[] = "/tmp/citadel-store-XXXXXX";
-static char path[128], inner[128];
+static char path[160], inner[128];
 
 static void fill(ce_store *store)
 {
