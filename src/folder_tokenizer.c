@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "folder_files.h"
+#include "json_match.h"
 #include "native/checkpoint_config.h"
 
 #include <stdio.h>
@@ -41,11 +42,6 @@ typedef enum special { BOS, EOS, CLS, SEP, UNK, PAD, MASK, SPECIALS } special;
 
 enum { TOKEN_MOST = 64, EXPECTED_MOST = 768 };
 
-typedef struct span {
-    const char *data;
-    size_t size;
-} span;
-
 typedef struct switches {
     int do_lower_case, tokenize_chinese_chars, strip_accents, add_bos, add_eos, add_prefix_space,
         legacy;
@@ -60,8 +56,8 @@ typedef struct added_token {
 
 typedef struct reading {
     ce_folder *folder;
-    ce_bytes file;     /* tokenizer.json, which `parts` lie in */
-    span parts[PARTS]; /* of the file; empty: not there */
+    ce_bytes file;             /* tokenizer.json, which `parts` lie in */
+    ce_json_text parts[PARTS]; /* of the file; empty: not there */
     added_token *added;
     size_t added_count;
     tokenizer_class class;
@@ -72,125 +68,9 @@ typedef struct reading {
     int status; /* NO_MEMORY: a comparison could not be made */
 } reading;
 
-/* ---- Comparing JSON ----------------------------------------------------------------------- */
-
-static int contains(span actual, span expected, int *status);
-
-/* The value that comes next, as it is written. */
-static span next_span(ce_json *json)
-{
-    ce_json_peek(json);
-    const char *start = json->at;
-    ce_json_skip(json);
-    return (span){start, json->status == CE_OK ? (size_t)(json->at - start) : 0};
-}
-
-static void close_json(ce_json *json, int *status)
-{
-    if (ce_json_close(json) == CE_E_NO_MEMORY)
-        *status = CE_E_NO_MEMORY;
-}
-
-static span find_member(span object, ce_json_text wanted, int *status)
-{
-    ce_json json;
-    ce_json_text key;
-    span found = {NULL, 0};
-    ce_json_open(&json, object.data, object.size, NULL);
-    ce_json_object(&json);
-    while (ce_json_member(&json, &key)) {
-        int is_it = key.size == wanted.size && memcmp(key.data, wanted.data, key.size) == 0;
-        span value = next_span(&json);
-        if (is_it)
-            found = value;
-    }
-    close_json(&json, status);
-    return found;
-}
-
-static int contains_members(span actual, span expected, int *status)
-{
-    ce_json json;
-    ce_json_text key;
-    int all = 1;
-    ce_json_open(&json, expected.data, expected.size, NULL);
-    ce_json_object(&json);
-    while (ce_json_member(&json, &key)) {
-        span value = next_span(&json);
-        all = all && contains(find_member(actual, key, status), value, status);
-    }
-    close_json(&json, status);
-    return all;
-}
-
-static int same_elements(span actual, span expected, int *status)
-{
-    ce_json a, b;
-    int all = 1, more;
-    ce_json_open(&a, actual.data, actual.size, NULL);
-    ce_json_open(&b, expected.data, expected.size, NULL);
-    ce_json_array(&a);
-    ce_json_array(&b);
-    do {
-        more = ce_json_element(&a);
-        all = all && more == ce_json_element(&b);
-        if (all && more) {
-            span x = next_span(&a), y = next_span(&b);
-            all = contains(x, y, status);
-        }
-    } while (all && more);
-    ce_json_close(&a);
-    ce_json_close(&b);
-    return all;
-}
-
-static int same_string(span actual, span expected, int *status)
-{
-    ce_json a, b;
-    ce_json_open(&a, actual.data, actual.size, NULL);
-    ce_json_open(&b, expected.data, expected.size, NULL);
-    ce_json_text x = ce_json_string(&a), y = ce_json_string(&b);
-    int same = a.status == CE_OK && x.size == y.size && memcmp(x.data, y.data, x.size) == 0;
-    close_json(&a, status);
-    close_json(&b, status);
-    return same;
-}
-
-static ce_json_kind kind_of(span value)
-{
-    ce_json json;
-    if (value.size == 0)
-        return CE_JSON_NULL; /* not there */
-    ce_json_open(&json, value.data, value.size, NULL);
-    return ce_json_peek(&json);
-}
-
-/* Whether a value has all that is expected of it; an object may have other members. "*" stands for anything, null also
- * for what is not there. */
-static int contains(span actual, span expected, int *status)
-{
-    ce_json_kind kind = kind_of(expected);
-    if (kind == CE_JSON_STRING && expected.size == 3 && memcmp(expected.data, "\"*\"", 3) == 0)
-        return 1;
-    if (kind != kind_of(actual))
-        return 0;
-    switch (kind) {
-    case CE_JSON_NULL:
-        return 1;
-    case CE_JSON_OBJECT:
-        return contains_members(actual, expected, status);
-    case CE_JSON_ARRAY:
-        return same_elements(actual, expected, status);
-    case CE_JSON_STRING:
-        return same_string(actual, expected, status);
-    default:
-        return actual.size == expected.size && memcmp(actual.data, expected.data, actual.size) == 0;
-    }
-}
-
 static int part_has(reading *r, part part, const char *expected)
 {
-    return contains(r->parts[part], (span){expected, strlen(expected)}, &r->status);
+    return ce_json_contains(r->parts[part], expected, &r->status);
 }
 
 /* ---- tokenizer.json ----------------------------------------------------------------------- */
@@ -213,7 +93,7 @@ static void check_truncation(ce_json *json)
 }
 
 /* 1: `key` is one of the parts first .. end, and has been read. */
-static int read_part(ce_json *json, ce_json_text key, part first, part end, span *parts)
+static int read_part(ce_json *json, ce_json_text key, part first, part end, ce_json_text *parts)
 {
     static const char *const names[PARTS] = {
         [NORMALIZER] = "normalizer",
@@ -231,14 +111,14 @@ static int read_part(ce_json *json, ce_json_text key, part first, part end, span
     };
     for (part i = first; i < end; i++) {
         if (ce_json_is(key, names[i])) {
-            parts[i] = next_span(json);
+            parts[i] = ce_json_span(json);
             return 1;
         }
     }
     return 0;
 }
 
-static void read_model(ce_json *json, span *parts)
+static void read_model(ce_json *json, ce_json_text *parts)
 {
     ce_json_text key;
     ce_json_object(json);
@@ -324,9 +204,9 @@ static added_token *append_token(ce_json *json, reading *r)
 
 static int read_added_tokens(reading *r)
 {
-    span all = r->parts[ADDED_TOKENS];
+    ce_json_text all = r->parts[ADDED_TOKENS];
     ce_json json;
-    if (all.size == 0 || kind_of(all) == CE_JSON_NULL)
+    if (all.size == 0 || ce_json_span_kind(all) == CE_JSON_NULL)
         return CE_OK;
     ce_json_open(&json, all.data, all.size, r->folder->error);
     ce_json_array(&json);
