@@ -105,6 +105,12 @@ static int is_true(ce_json *json)
     return 0;
 }
 
+static void refuse_true(ce_json *json, const char *key)
+{
+    if (is_true(json))
+        ce_refuse_member(json, key, "true");
+}
+
 static int is_null(ce_json *json)
 {
     int null = ce_json_peek(json) == CE_JSON_NULL;
@@ -222,10 +228,8 @@ static void read_transformer(ce_json *json, void *target)
         r->members = 1;
         if (ce_json_is(key, "max_seq_length"))
             read_limit(json, &r->folder->max_seq_length);
-        else if (ce_json_is(key, "do_lower_case") && is_true(json))
-            ce_refuse_member(json, "do_lower_case", "true");
         else if (ce_json_is(key, "do_lower_case"))
-            continue;
+            refuse_true(json, "do_lower_case");
         else if (ce_json_is(key, "transformer_task"))
             expect_text(json, "transformer_task", "feature-extraction");
         else if (ce_json_is(key, "module_output_name"))
@@ -436,12 +440,10 @@ static void read_dense(ce_json *json, void *target)
             dense->bias = ce_json_boolean(json);
         else if (ce_json_is(key, "activation_function"))
             read_activation(json, dense);
-        else if (ce_json_is(key, "use_residual")) {
-            if (ce_json_boolean(json))
-                ce_refuse_member(json, "use_residual", "true");
-        } else if (!read_name_of_vector(json, key)) {
+        else if (ce_json_is(key, "use_residual"))
+            refuse_true(json, "use_residual");
+        else if (!read_name_of_vector(json, key))
             ce_json_skip(json);
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "folder_files.h"
+#include "json_match.h"
 #include "native/checkpoint_config.h"
 
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #define TOKENIZER "tokenizer.json"
 #define SETTINGS "tokenizer_config.json"
+#define CAMEMBERT "CamembertTokenizer"
 
 /* What transformers does with tokenizer.json: these classes take the vocabulary from it, and the rest from themselves
  * and tokenizer_config.json. */
@@ -27,6 +29,7 @@ typedef enum part {
     POST_PROCESSOR,
     ADDED_TOKENS,
     UNK_TOKEN,
+    UNK_ID,
     WORD_PREFIX,
     WORD_SUFFIX,
     WORD_LIMIT,
@@ -41,14 +44,8 @@ typedef enum special { BOS, EOS, CLS, SEP, UNK, PAD, MASK, SPECIALS } special;
 
 enum { TOKEN_MOST = 64, EXPECTED_MOST = 768 };
 
-typedef struct span {
-    const char *data;
-    size_t size;
-} span;
-
 typedef struct switches {
-    int do_lower_case, tokenize_chinese_chars, strip_accents, add_bos, add_eos, add_prefix_space,
-        legacy;
+    int do_lower_case, tokenize_chinese_chars, strip_accents, add_prefix_space, legacy;
 } switches;
 
 typedef struct added_token {
@@ -60,137 +57,21 @@ typedef struct added_token {
 
 typedef struct reading {
     ce_folder *folder;
-    ce_bytes file;     /* tokenizer.json, which `parts` lie in */
-    span parts[PARTS]; /* of the file; empty: not there */
+    ce_bytes file;             /* tokenizer.json, which `parts` lie in */
+    ce_json_text parts[PARTS]; /* of the file; empty: not there */
     added_token *added;
     size_t added_count;
     tokenizer_class class;
     char class_name[TOKEN_MOST]; /* "": none */
     char specials[SPECIALS][TOKEN_MOST];
     switches set; /* -1: null or not there */
-    int explicit_ends, has_added;
+    int has_added;
     int status; /* NO_MEMORY: a comparison could not be made */
 } reading;
 
-/* ---- Comparing JSON ----------------------------------------------------------------------- */
-
-static int contains(span actual, span expected, int *status);
-
-/* The value that comes next, as it is written. */
-static span next_span(ce_json *json)
-{
-    ce_json_peek(json);
-    const char *start = json->at;
-    ce_json_skip(json);
-    return (span){start, json->status == CE_OK ? (size_t)(json->at - start) : 0};
-}
-
-static void close_json(ce_json *json, int *status)
-{
-    if (ce_json_close(json) == CE_E_NO_MEMORY)
-        *status = CE_E_NO_MEMORY;
-}
-
-static span find_member(span object, ce_json_text wanted, int *status)
-{
-    ce_json json;
-    ce_json_text key;
-    span found = {NULL, 0};
-    ce_json_open(&json, object.data, object.size, NULL);
-    ce_json_object(&json);
-    while (ce_json_member(&json, &key)) {
-        int is_it = key.size == wanted.size && memcmp(key.data, wanted.data, key.size) == 0;
-        span value = next_span(&json);
-        if (is_it)
-            found = value;
-    }
-    close_json(&json, status);
-    return found;
-}
-
-static int contains_members(span actual, span expected, int *status)
-{
-    ce_json json;
-    ce_json_text key;
-    int all = 1;
-    ce_json_open(&json, expected.data, expected.size, NULL);
-    ce_json_object(&json);
-    while (ce_json_member(&json, &key)) {
-        span value = next_span(&json);
-        all = all && contains(find_member(actual, key, status), value, status);
-    }
-    close_json(&json, status);
-    return all;
-}
-
-static int same_elements(span actual, span expected, int *status)
-{
-    ce_json a, b;
-    int all = 1, more;
-    ce_json_open(&a, actual.data, actual.size, NULL);
-    ce_json_open(&b, expected.data, expected.size, NULL);
-    ce_json_array(&a);
-    ce_json_array(&b);
-    do {
-        more = ce_json_element(&a);
-        all = all && more == ce_json_element(&b);
-        if (all && more) {
-            span x = next_span(&a), y = next_span(&b);
-            all = contains(x, y, status);
-        }
-    } while (all && more);
-    ce_json_close(&a);
-    ce_json_close(&b);
-    return all;
-}
-
-static int same_string(span actual, span expected, int *status)
-{
-    ce_json a, b;
-    ce_json_open(&a, actual.data, actual.size, NULL);
-    ce_json_open(&b, expected.data, expected.size, NULL);
-    ce_json_text x = ce_json_string(&a), y = ce_json_string(&b);
-    int same = a.status == CE_OK && x.size == y.size && memcmp(x.data, y.data, x.size) == 0;
-    close_json(&a, status);
-    close_json(&b, status);
-    return same;
-}
-
-static ce_json_kind kind_of(span value)
-{
-    ce_json json;
-    if (value.size == 0)
-        return CE_JSON_NULL; /* not there */
-    ce_json_open(&json, value.data, value.size, NULL);
-    return ce_json_peek(&json);
-}
-
-/* Whether a value has all that is expected of it; an object may have other members. "*" stands for anything, null also
- * for what is not there. */
-static int contains(span actual, span expected, int *status)
-{
-    ce_json_kind kind = kind_of(expected);
-    if (kind == CE_JSON_STRING && expected.size == 3 && memcmp(expected.data, "\"*\"", 3) == 0)
-        return 1;
-    if (kind != kind_of(actual))
-        return 0;
-    switch (kind) {
-    case CE_JSON_NULL:
-        return 1;
-    case CE_JSON_OBJECT:
-        return contains_members(actual, expected, status);
-    case CE_JSON_ARRAY:
-        return same_elements(actual, expected, status);
-    case CE_JSON_STRING:
-        return same_string(actual, expected, status);
-    default:
-        return actual.size == expected.size && memcmp(actual.data, expected.data, actual.size) == 0;
-    }
-}
-
 static int part_has(reading *r, part part, const char *expected)
 {
-    return contains(r->parts[part], (span){expected, strlen(expected)}, &r->status);
+    return ce_json_contains(r->parts[part], expected, &r->status);
 }
 
 /* ---- tokenizer.json ----------------------------------------------------------------------- */
@@ -213,7 +94,7 @@ static void check_truncation(ce_json *json)
 }
 
 /* 1: `key` is one of the parts first .. end, and has been read. */
-static int read_part(ce_json *json, ce_json_text key, part first, part end, span *parts)
+static int read_part(ce_json *json, ce_json_text key, part first, part end, ce_json_text *parts)
 {
     static const char *const names[PARTS] = {
         [NORMALIZER] = "normalizer",
@@ -221,6 +102,7 @@ static int read_part(ce_json *json, ce_json_text key, part first, part end, span
         [POST_PROCESSOR] = "post_processor",
         [ADDED_TOKENS] = "added_tokens",
         [UNK_TOKEN] = "unk_token",
+        [UNK_ID] = "unk_id",
         [WORD_PREFIX] = "continuing_subword_prefix",
         [WORD_SUFFIX] = "end_of_word_suffix",
         [WORD_LIMIT] = "max_input_chars_per_word",
@@ -231,14 +113,14 @@ static int read_part(ce_json *json, ce_json_text key, part first, part end, span
     };
     for (part i = first; i < end; i++) {
         if (ce_json_is(key, names[i])) {
-            parts[i] = next_span(json);
+            parts[i] = ce_json_span(json);
             return 1;
         }
     }
     return 0;
 }
 
-static void read_model(ce_json *json, span *parts)
+static void read_model(ce_json *json, ce_json_text *parts)
 {
     ce_json_text key;
     ce_json_object(json);
@@ -324,9 +206,9 @@ static added_token *append_token(ce_json *json, reading *r)
 
 static int read_added_tokens(reading *r)
 {
-    span all = r->parts[ADDED_TOKENS];
+    ce_json_text all = r->parts[ADDED_TOKENS];
     ce_json json;
-    if (all.size == 0 || kind_of(all) == CE_JSON_NULL)
+    if (all.size == 0 || ce_json_span_kind(all) == CE_JSON_NULL)
         return CE_OK;
     ce_json_open(&json, all.data, all.size, r->folder->error);
     ce_json_array(&json);
@@ -492,9 +374,7 @@ static int read_switch_named(ce_json *json, ce_json_text key, switches *set)
                  {"tokenize_chinese_chars", &set->tokenize_chinese_chars},
                  {"strip_accents", &set->strip_accents},
                  {"add_prefix_space", &set->add_prefix_space},
-                 {"legacy", &set->legacy},
-                 {"add_bos_token", &set->add_bos},
-                 {"add_eos_token", &set->add_eos}};
+                 {"legacy", &set->legacy}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (ce_json_is(key, known[i].name)) {
             read_switch(json, known[i].value);
@@ -537,8 +417,6 @@ static void check_template(ce_json *json, const ce_folder *folder)
 
 static void read_setting(ce_json *json, ce_json_text key, reading *r)
 {
-    if (ce_json_is(key, "add_bos_token") || ce_json_is(key, "add_eos_token"))
-        r->explicit_ends = 1;
     if (ce_json_is(key, "model_max_length"))
         read_limit(json, &r->folder->model_max_length);
     else if (ce_json_is(key, "tokenizer_class"))
@@ -570,20 +448,54 @@ static void read_settings(ce_json *json, void *target)
         read_setting(json, key, target);
 }
 
+/* Names of special tokens in a file of their own, as older versions write it. */
+static void read_special_map(ce_json *json, void *target)
+{
+    ce_json_text key;
+    ce_json_object(json);
+    while (ce_json_member(json, &key)) {
+        if (ce_json_is(key, "additional_special_tokens") || ce_json_is(key, "extra_special_tokens"))
+            check_more_specials(json, target);
+        else if (!read_special_named(json, key, target))
+            ce_json_skip(json);
+    }
+}
+
+static void read_added_map(ce_json *json, void *target)
+{
+    char token[TOKEN_MOST];
+    ce_json_text key;
+    ce_json_object(json);
+    while (ce_json_member(json, &key)) {
+        int fits = key.size < sizeof token;
+        snprintf(token, sizeof token, "%.*s", fits ? (int)key.size : 0, key.data);
+        if (!fits || !is_added(target, token))
+            ce_refuse_member(json, "one of the added tokens", "not in " TOKENIZER);
+        ce_json_skip(json);
+    }
+}
+
+/* Read only where tokenizer_config.json lists no tokens. */
+static int read_older_files(reading *r)
+{
+    if (r->has_added)
+        return CE_OK;
+    int status = ce_folder_read(r->folder, "special_tokens_map.json", read_special_map, r);
+    if (status == CE_OK || status == CE_E_NOT_FOUND)
+        status = ce_folder_read(r->folder, "added_tokens.json", read_added_map, r);
+    return status == CE_E_NOT_FOUND ? CE_OK : status;
+}
+
 /* ---- The class ---------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
     tokenizer_class class;
 } class_names[] = {
-    {"BertTokenizer", BERT},
-    {"DistilBertTokenizer", BERT},
-    {"RobertaTokenizer", ROBERTA},
-    {"XLMRobertaTokenizer", XLM_ROBERTA},
-    {"CamembertTokenizer", XLM_ROBERTA},
-    {"LlamaTokenizer", LLAMA},
-    {"Qwen2Tokenizer", QWEN2},
-    {"PreTrainedTokenizer", AS_IS}, /* ...Fast */
+    {"BertTokenizer", BERT},       {"DistilBertTokenizer", BERT},
+    {"RobertaTokenizer", ROBERTA}, {"XLMRobertaTokenizer", XLM_ROBERTA},
+    {CAMEMBERT, XLM_ROBERTA},      {"LlamaTokenizer", LLAMA},
+    {"Qwen2Tokenizer", QWEN2},     {"PreTrainedTokenizer", AS_IS}, /* ...Fast */
     {"TokenizersBackend", AS_IS},
 };
 
@@ -621,9 +533,9 @@ static int choose_class(reading *r, const char *model_type)
 static const char *own_class(const char *model_type)
 {
     static const char *const own[][2] = {
-        {"bert", "BertTokenizer"},           {"distilbert", "BertTokenizer"},
-        {"roberta", "RobertaTokenizer"},     {"xlm-roberta", "XLMRobertaTokenizer"},
-        {"camembert", "CamembertTokenizer"}, {"qwen3", "Qwen2Tokenizer"}};
+        {"bert", "BertTokenizer"},       {"distilbert", "BertTokenizer"},
+        {"roberta", "RobertaTokenizer"}, {"xlm-roberta", "XLMRobertaTokenizer"},
+        {"camembert", CAMEMBERT},        {"qwen3", "Qwen2Tokenizer"}};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (strcmp(own[i][0], model_type) == 0)
             return own[i][1];
@@ -669,23 +581,15 @@ static int disagree(reading *r, const char *part)
 /* Tokens before and after a text. */
 static int ends_with(reading *r, const char *before, const char *after)
 {
-    char single[EXPECTED_MOST], one[EXPECTED_MOST + 64], two[EXPECTED_MOST + 128];
-    static const char form[] = "{\"SpecialToken\":{\"id\":\"%s\",\"type_id\":0}}";
-    char first[128] = "", last[128] = "";
-    if (*before)
-        snprintf(first, sizeof first, form, before);
-    if (*after)
-        snprintf(last, sizeof last, form, after);
-    snprintf(single, sizeof single, "[%s%s{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}%s%s]", first,
-             *before ? "," : "", *after ? "," : "", last);
-    snprintf(one, sizeof one, "{\"type\":\"TemplateProcessing\",\"single\":%s}", single);
+    char one[EXPECTED_MOST], two[EXPECTED_MOST + 128];
+    snprintf(one, sizeof one,
+             "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"%s\","
+             "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":"
+             "{\"id\":\"%s\",\"type_id\":0}}]}",
+             before, after);
     snprintf(two, sizeof two,
              "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},%s]}", one);
-    if (part_has(r, POST_PROCESSOR, one) || part_has(r, POST_PROCESSOR, two))
-        return 1;
-    int none = !*before && !*after;
-    return none && (part_has(r, POST_PROCESSOR, "null") ||
-                    part_has(r, POST_PROCESSOR, "{\"type\":\"ByteLevel\"}"));
+    return part_has(r, POST_PROCESSOR, one) || part_has(r, POST_PROCESSOR, two);
 }
 
 static int ends_with_pair(reading *r, const char *type, const char *cls, const char *sep)
@@ -780,7 +684,8 @@ static int agree_xlm_roberta(reading *r)
         return disagree(r, "normalizer");
     if (!splits || r->set.add_prefix_space == 0)
         return disagree(r, "pre_tokenizer");
-    if (part_has(r, BYTE_FALLBACK, "true"))
+    int other_unknown = strcmp(r->class_name, CAMEMBERT) != 0 && !part_has(r, UNK_ID, "3");
+    if (part_has(r, BYTE_FALLBACK, "true") || other_unknown)
         return disagree(r, "model");
     return ends_with(r, r->specials[BOS], r->specials[EOS]) ? CE_OK : disagree(r, "post_processor");
 }
@@ -819,15 +724,14 @@ static int agree_qwen2(reading *r)
     return is_plain_bpe(r) ? CE_OK : disagree(r, "model");
 }
 
-/* The classes of decoders leave the file's tokens around a text, unless they are told which. */
-static int agree_ends(reading *r)
+/* What CamembertTokenizer adds to its special tokens. */
+static int agree_camembert(reading *r)
 {
-    if (!r->explicit_ends || (r->class != AS_IS && r->class != LLAMA && r->class != QWEN2))
-        return CE_OK;
-    return ends_with(r, r->set.add_bos == 1 ? r->specials[BOS] : "",
-                     r->set.add_eos == 1 ? r->specials[EOS] : "")
-               ? CE_OK
-               : disagree(r, "post_processor");
+    static const char *const more[] = {"<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"};
+    for (size_t i = 0; strcmp(r->class_name, CAMEMBERT) == 0 && i < 3; i++)
+        if (!is_added(r, more[i]))
+            return disagree(r, "list of added tokens");
+    return CE_OK;
 }
 
 /* Classes that build a tokenizer of their own add the tokens that tokenizer_config.json lists, if it lists any. */
@@ -839,7 +743,7 @@ static int agree_added(reading *r)
     for (size_t i = 0; i < SPECIALS; i++)
         if (*r->specials[i] && !is_added(r, r->specials[i]))
             return disagree(r, "list of added tokens");
-    return CE_OK;
+    return agree_camembert(r);
 }
 
 static int agree(reading *r)
@@ -853,8 +757,6 @@ static int agree(reading *r)
     fill_specials(r);
     if (checks[r->class])
         status = checks[r->class](r);
-    if (status == CE_OK)
-        status = agree_ends(r);
     if (status == CE_OK)
         status = agree_added(r);
     return r->status == CE_OK ? status
@@ -887,13 +789,15 @@ static int read_both(reading *r)
     if (status == CE_E_NOT_FOUND)
         status = CE_OK;
     if (status == CE_OK)
+        status = read_older_files(r);
+    if (status == CE_OK)
         status = check_template_file(r->folder);
     return status == CE_OK ? agree(r) : status;
 }
 
 int ce_folder_read_tokenizer(ce_folder *folder)
 {
-    reading r = {.folder = folder, .set = {-1, -1, -1, -1, -1, -1, -1}};
+    reading r = {.folder = folder, .set = {-1, -1, -1, -1, -1}};
     int status = read_both(&r);
     for (size_t i = 0; i < r.added_count; i++)
         ce_free(r.added[i].content);

@@ -240,6 +240,12 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
         folder, zoo.mistral(sliding_window=None), *LAST, **DECODER
     ),
     "Qwen2": lambda folder: write(folder, qwen2(), *LAST, **QWEN2),
+    "Qwen2, add_bos_token": lambda folder: write(
+        folder,
+        qwen2(),
+        *LAST,
+        **{**QWEN2, "settings": classed("Qwen2Tokenizer", add_bos_token=False, add_eos_token=False)},
+    ),
     "Qwen2, window": lambda folder: write(
         folder,
         qwen2(use_sliding_window=True, sliding_window=5, max_window_layers=1),

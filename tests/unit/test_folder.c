@@ -280,7 +280,7 @@ static void test_tokenizers_that_transformers_changes(void **state)
         {PLAIN_TOKENIZER,
          "{\"tokenizer_class\":\"PreTrainedTokenizerFast\","
          "\"add_bos_token\":false}",
-         "post_processor"},
+         NULL},
         {PLAIN_TOKENIZER, "{\"tokenizer_class\":\"MPNetTokenizer\"}", "MPNetTokenizer"},
         {PLAIN_TOKENIZER, "{\"tokenizer_class\":\"RobertaTokenizer\"}", "normalizer"},
         {PLAIN_TOKENIZER, "{\"cls_token\":\"[X]\"}", "post_processor"},
@@ -307,6 +307,22 @@ static void test_tokenizers_that_transformers_changes(void **state)
             ce_pack_close(pack);
         }
     }
+}
+
+static void test_tokens_in_files_of_older_versions(void **state)
+{
+    (void)state;
+    write_model();
+    files_write_text("special_tokens_map.json",
+                     "{\"cls_token\":\"[CLS]\",\"mask_token\":{\"content\":\"[MASK]\"}}");
+    files_write_text("added_tokens.json", "{\"[SEP]\":3}");
+    accept();
+    ce_pack_close(pack);
+    files_write_text("added_tokens.json", "{\"[X]\":6}");
+    refuse(CE_E_UNSUPPORTED, "added_tokens.json: one of the added tokens is not in");
+    files_write_text("special_tokens_map.json", "{\"sep_token\":\"[MASK]\"}");
+    files_write_text("added_tokens.json", "{}");
+    refuse(CE_E_UNSUPPORTED, "post_processor");
 }
 
 static void remove_file(const char *name)
@@ -375,6 +391,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits_of_tokens, files_make, files_remove),
         cmocka_unit_test_setup_teardown(test_prompts, files_make, files_remove),
         cmocka_unit_test_setup_teardown(test_tokenizers_that_transformers_changes, files_make,
+                                        files_remove),
+        cmocka_unit_test_setup_teardown(test_tokens_in_files_of_older_versions, files_make,
                                         files_remove),
         cmocka_unit_test_setup_teardown(test_files_that_are_missing, files_make, files_remove),
         cmocka_unit_test_setup_teardown(test_the_identity, files_make, files_remove),
