@@ -103,8 +103,9 @@ static int run(const citadel_model *model, measurement *m, int iterations, citad
 
 static void describe(outcome *o, const citadel_info *info)
 {
-    static const char *const precisions[] = {"auto", "fp32", "bf16", "fp16", "int8"};
-    int known = info->precision >= 0 && info->precision <= CITADEL_PRECISION_INT8;
+    static const char *const precisions[] = {"auto", "fp32", "bf16",
+                                             "fp16", "int8", "int8-accurate"};
+    int known = info->precision >= 0 && info->precision <= CITADEL_PRECISION_INT8_ACCURATE;
     o->load_seconds = info->load_seconds;
     o->min_cosine = info->min_cosine;
     o->dim = info->dim;

@@ -196,6 +196,10 @@ typedef struct citadel_engine citadel_engine;
 #define CITADEL_SWITCH_ON 1
 #define CITADEL_SWITCH_OFF (-1)
 
+#define CITADEL_BACKEND_AUTO 0
+#define CITADEL_BACKEND_NATIVE 1
+#define CITADEL_BACKEND_TORCH 2
+
 typedef struct citadel_engine_options {
     size_t size;
     uint32_t flags;   /* CITADEL_ENGINE_* */
@@ -213,7 +217,8 @@ typedef struct citadel_engine_options {
     int32_t log_level;     /* the highest CITADEL_LOG_* that is passed on */
     uint32_t cache_models; /* models kept in memory, at most 1000; 0: MODEL_CACHE_SIZE, else 4 */
     uint32_t batch_tokens; /* tokens computed in one pass at most, 16 to 1048576 (a longer text goes
-                              alone); 0: CITADEL_BATCH_TOKENS, else 1024 */
+                              alone); 0: CITADEL_BATCH_TOKENS, else 1024, or what the backend is best
+                              at */
     /* CITADEL_SWITCH_*. `optimization` (INFERENCE_OPTIMIZATION, on): off takes a model's TorchScript
        form of its own precision, whatever the other two say. `compile` (TORCH_COMPILE_ENABLED, on):
        compiled forms come before TorchScript. `mixed_precision` (MIXED_PRECISION_ENABLED, off): bf16
@@ -240,12 +245,24 @@ typedef struct citadel_engine_options {
        and the passes that this takes, at most 1000; 0: WARMUP_ITERATIONS, else 10. */
     int32_t warmup;
     uint32_t warmup_iterations;
+    /* CITADEL_BACKEND_*: who computes; AUTO: CITADEL_BACKEND, else auto. */
+    int32_t backend;
+    /* CITADEL_SWITCH_* (CITADEL_PREPARED_WEIGHTS, on): weights in the layout of the native kernels are
+       kept in files, from where the next load maps them. Without `optimization` it does not count. */
+    int32_t prepared_weights;
+    /* The highest instruction set that native kernels may use: "generic", "avx2", "avx512",
+       "avx512_vnni" or "avx512_bf16", which this processor must have, or "auto": the best that it has.
+       NULL: CITADEL_ISA, else "auto". */
+    const char *isa;
+    /* Directory of those files. NULL: CITADEL_PREPARED_PATH, else citadel/prepared under the XDG cache
+       home; "", or no home: none, and nothing is kept. */
+    const char *prepared_path;
 } citadel_engine_options;
 
 #define CITADEL_ENGINE_OPTIONS_INIT                                                              \
     {                                                                                            \
         sizeof(citadel_engine_options), 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, 0, 0                                                                           \
+            NULL, 0, 0, 0, 0, NULL, NULL                                                         \
     }
 
 /* Write defaults into `size` bytes (sizeof *options), never beyond. */
@@ -273,6 +290,7 @@ typedef struct citadel_model citadel_model;
 #define CITADEL_PRECISION_BF16 2
 #define CITADEL_PRECISION_FP16 3
 #define CITADEL_PRECISION_INT8 4
+#define CITADEL_PRECISION_INT8_ACCURATE 5 /* int8, but the second feed-forward layer in bf16 */
 
 typedef struct citadel_load_options {
     size_t size;

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "base/mem.h"
+#include "kernels/isa.h"
 #include "options.h"
 #include "precision.h"
 #include "workers.h"
@@ -45,6 +46,8 @@ static int check_switches(const citadel_engine_options *options, ce_error *error
         status = check_switch("compile", options->compile, error);
     if (status == CE_OK)
         status = check_switch("mixed_precision", options->mixed_precision, error);
+    if (status == CE_OK)
+        status = check_switch("prepared_weights", options->prepared_weights, error);
     return status == CE_OK ? check_switch("warmup", options->warmup, error) : status;
 }
 
@@ -58,6 +61,10 @@ static int check(const citadel_engine_options *options, ce_error *error)
                        "engine options: log_level is %d, expected CITADEL_LOG_NONE (%d) to "
                        "CITADEL_LOG_DEBUG (%d)",
                        (int)options->log_level, CITADEL_LOG_NONE, CITADEL_LOG_DEBUG);
+    if (options->backend < CITADEL_BACKEND_AUTO || options->backend > CITADEL_BACKEND_TORCH)
+        return ce_fail(error, CE_E_INVALID_ARGUMENT,
+                       "engine options: backend is %d, expected a CITADEL_BACKEND_* (0 to %d)",
+                       (int)options->backend, CITADEL_BACKEND_TORCH);
     int status = ce_precision_check(options->precision, "engine options", error);
     return status == CE_OK ? check_switches(options, error) : status;
 }
@@ -106,6 +113,13 @@ static const char *option_text(const citadel_engine_options *options, ce_setting
     case CE_SET_TORCH_BACKEND:
         return options->torch_backend;
     case CE_SET_BACKEND:
+        return options->backend ? ce_setting_backend_name(options->backend) : NULL;
+    case CE_SET_ISA:
+        return options->isa;
+    case CE_SET_PREPARED_WEIGHTS:
+        return switch_text(options->prepared_weights);
+    case CE_SET_PREPARED_PATH:
+        return options->prepared_path;
     case CE_SETTINGS:
         break;
     }
@@ -119,7 +133,10 @@ static uint64_t default_number(ce_setting setting)
     switch (setting) {
     case CE_SET_OPTIMIZATION:
     case CE_SET_COMPILE:
+    case CE_SET_PREPARED_WEIGHTS:
         return 1;
+    case CE_SET_ISA:
+        return ce_isa_best();
     case CE_SET_WARMUP_ITERATIONS:
         return WARMUP_ITERATIONS_DEFAULT;
     case CE_SET_CACHE_MODELS:
@@ -211,6 +228,22 @@ static int set_string(char **out, const char *value, ce_error *error)
     return *out ? CE_OK : no_memory(error);
 }
 
+/* None where there is no home to keep anything in. */
+static int read_prepared_path(ce_config *config, const citadel_engine_options *options,
+                              ce_error *error)
+{
+    static const char below[] = "/citadel/prepared";
+    char number[24], usual[PATH_MAX];
+    const char *name;
+    const char *path = find_text(config, options, CE_SET_PREPARED_PATH, number, &name);
+    if (!path &&
+        xdg_directory(options, "XDG_CACHE_HOME", "/.cache", usual, sizeof usual - sizeof below)) {
+        memcpy(usual + strlen(usual), below, sizeof below);
+        path = usual;
+    }
+    return path && *path ? set_string(&config->prepared_path, path, error) : CE_OK;
+}
+
 static int read_paths(ce_config *config, const citadel_engine_options *options, ce_error *error)
 {
     char number[24];
@@ -221,7 +254,9 @@ static int read_paths(ce_config *config, const citadel_engine_options *options, 
     if (status != CE_OK)
         return status;
     const char *backend = find_text(config, options, CE_SET_TORCH_BACKEND, number, &name);
-    return backend ? set_string(&config->torch_backend, backend, error) : CE_OK;
+    if (backend)
+        status = set_string(&config->torch_backend, backend, error);
+    return status == CE_OK ? read_prepared_path(config, options, error) : status;
 }
 
 static int read_values(ce_config *config, const citadel_engine_options *options,
@@ -242,8 +277,8 @@ static int read_values(ce_config *config, const citadel_engine_options *options,
 /* Without optimization the switches and numbers that depend on it are as they are for the baseline. */
 static void mask(ce_config *config, uint64_t values[CE_SETTINGS])
 {
-    static const ce_setting dependent[] = {CE_SET_COMPILE, CE_SET_MIXED_PRECISION,
-                                           CE_SET_PRECISION};
+    static const ce_setting dependent[] = {CE_SET_COMPILE, CE_SET_MIXED_PRECISION, CE_SET_PRECISION,
+                                           CE_SET_PREPARED_WEIGHTS};
     if (values[CE_SET_OPTIMIZATION])
         return;
     for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++) {
@@ -276,6 +311,9 @@ static int read_all(ce_config *config, const citadel_engine_options *options, ce
     config->precision = (int32_t)values[CE_SET_PRECISION];
     config->warmup_enabled = (int)values[CE_SET_WARMUP];
     config->warmup_iterations = (int)values[CE_SET_WARMUP_ITERATIONS];
+    config->backend = (int32_t)values[CE_SET_BACKEND];
+    config->isa = (int)values[CE_SET_ISA];
+    config->prepared = (int)values[CE_SET_PREPARED_WEIGHTS];
     config->log = options->log;
     config->log_user = options->log_user;
     config->log_level = options->log_level;
@@ -300,6 +338,7 @@ void ce_config_free(ce_config *config)
     ce_config_file_free(&config->file);
     ce_free(config->model_path);
     ce_free(config->torch_backend);
+    ce_free(config->prepared_path);
     *config = (ce_config){0};
 }
 

@@ -25,6 +25,10 @@ typedef struct ce_config {
     int warmup_enabled, warmup_iterations;
     char *model_path;
     char *torch_backend; /* NULL: beside the library */
+    int32_t backend;     /* CITADEL_BACKEND_* */
+    int isa;             /* ce_isa: the highest that native kernels may use */
+    int prepared; /* weights are kept prepared, where there is a path; only with optimization */
+    char *prepared_path; /* NULL: none */
     citadel_log_fn *log;
     void *log_user;
     int32_t log_level;

@@ -1,5 +1,6 @@
 /* The effective configuration, with the origin of every value. */
 #include "engine.h"
+#include "kernels/isa.h"
 #include "lines.h"
 #include "options.h"
 #include "precision.h"
@@ -54,10 +55,17 @@ static const char *value(const ce_config *config, ce_setting setting, char *text
         number_value(config->batch_tokens, text, size);
         return text;
     case CE_SET_BACKEND:
+        return ce_setting_backend_name(config->backend);
+    case CE_SET_ISA:
+        return ce_isa_name((ce_isa)config->isa);
+    case CE_SET_PREPARED_WEIGHTS:
+        return switch_name(config->prepared);
+    case CE_SET_PREPARED_PATH:
+        return config->prepared_path ? config->prepared_path : "none";
     case CE_SETTINGS:
         break;
     }
-    return "torch"; /* the only backend there is */
+    return "";
 }
 
 static void add_setting(ce_lines *lines, const ce_config *config, ce_setting setting)

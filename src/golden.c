@@ -55,7 +55,8 @@ static double cosine_needed(const ce_artifact *form)
 {
     if (form->min_cosine == 0)
         return REDUCED_COSINE;
-    if (form->precision == CITADEL_PRECISION_INT8)
+    if (form->precision == CITADEL_PRECISION_INT8 ||
+        form->precision == CITADEL_PRECISION_INT8_ACCURATE)
         return form->min_cosine - .001;
     return fmin(REDUCED_COSINE, form->min_cosine - .0005);
 }

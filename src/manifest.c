@@ -171,7 +171,7 @@ static void read_base_precision(ce_json *json, int32_t *precision)
 {
     read_precision(json, precision);
     if (*precision < 0)
-        ce_json_fail(json, "precision is none of fp32, bf16, fp16, int8");
+        ce_json_fail(json, "precision is none of fp32, bf16, fp16, int8, int8-accurate");
 }
 
 static void read_isa(ce_json *json, ce_artifact *artifact)

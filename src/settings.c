@@ -1,6 +1,7 @@
 #include "settings.h"
 
 #include "citadel_embed.h"
+#include "kernels/isa.h"
 #include "precision.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ static const ce_setting_info settings[] = {
     [CE_SET_WARMUP] = {"model_warmup_enabled", "MODEL_WARMUP_ENABLED", "warmup", CE_KIND_SWITCH, 0, 1},
     [CE_SET_WARMUP_ITERATIONS] = {"warmup_iterations", "WARMUP_ITERATIONS", "warmup_iterations", CE_KIND_NUMBER, 1, 1000},
     [CE_SET_PRECISION] = {"precision", "CITADEL_PRECISION", "precision", CE_KIND_PRECISION, 0, 0},
-    [CE_SET_BACKEND] = {"backend", "CITADEL_BACKEND", NULL, CE_KIND_BACKEND, 0, 0},
+    [CE_SET_BACKEND] = {"backend", "CITADEL_BACKEND", "backend", CE_KIND_BACKEND, 0, 0},
     [CE_SET_CACHE_MODELS] = {"model_cache_size", "MODEL_CACHE_SIZE", "cache_models", CE_KIND_NUMBER, 1, 1000},
     [CE_SET_CACHE_BYTES] = {"cache_bytes", "CITADEL_CACHE_BYTES", "cache_bytes", CE_KIND_BYTES, 0, 0},
     [CE_SET_CACHE_IDLE_SECONDS] = {"cache_idle_seconds", "CITADEL_CACHE_IDLE_SECONDS", "cache_idle_seconds", CE_KIND_NUMBER, 0, YEAR},
@@ -27,12 +28,21 @@ static const ce_setting_info settings[] = {
     [CE_SET_BATCH_TOKENS] = {"batch_tokens", "CITADEL_BATCH_TOKENS", "batch_tokens", CE_KIND_NUMBER, 16, 1048576},
     [CE_SET_MODEL_PATH] = {"model_path", "CITADEL_MODEL_PATH", "model_path", CE_KIND_PATH, 0, 0},
     [CE_SET_TORCH_BACKEND] = {"torch_backend", "CITADEL_TORCH_BACKEND", "torch_backend", CE_KIND_PATH, 0, 0},
+    [CE_SET_ISA] = {"isa", "CITADEL_ISA", "isa", CE_KIND_ISA, 0, 0},
+    [CE_SET_PREPARED_WEIGHTS] = {"prepared_weights", "CITADEL_PREPARED_WEIGHTS", "prepared_weights", CE_KIND_SWITCH, 0, 1},
+    [CE_SET_PREPARED_PATH] = {"prepared_path", "CITADEL_PREPARED_PATH", "prepared_path", CE_KIND_PATH, 0, 0},
 };
 /* clang-format on */
 
 const ce_setting_info *ce_setting_get(ce_setting setting)
 {
     return &settings[setting];
+}
+
+const char *ce_setting_backend_name(int32_t backend)
+{
+    static const char *const names[] = {"auto", "native", "torch"};
+    return names[backend];
 }
 
 int ce_setting_parse_switch(const char *name, const char *text, uint64_t *out, ce_error *error)
@@ -54,22 +64,43 @@ int ce_setting_parse_precision(const char *name, const char *text, uint64_t *out
         strcmp(text, "auto") == 0 ? CITADEL_PRECISION_AUTO : ce_precision_parse(text);
     if (precision < 0)
         return ce_fail(error, CE_E_INVALID_ARGUMENT,
-                       "%s is '%s', expected auto, fp32, bf16, fp16 or int8", name, text);
+                       "%s is '%s', expected auto, fp32, bf16, fp16, int8 or int8-accurate", name,
+                       text);
     *out = (uint64_t)precision;
     return CE_OK;
 }
 
-static int parse_backend(const char *name, const char *text, ce_error *error)
+static int parse_backend(const char *name, const char *text, uint64_t *out, ce_error *error)
 {
-    if (strcmp(text, "native") == 0)
-        return ce_fail(error, CE_E_UNSUPPORTED,
-                       "%s is 'native', which this version does not have yet, expected auto or "
-                       "torch",
-                       name);
-    if (strcmp(text, "auto") != 0 && strcmp(text, "torch") != 0)
-        return ce_fail(error, CE_E_INVALID_ARGUMENT, "%s is '%s', expected auto or torch", name,
-                       text);
-    return CE_OK;
+    for (int32_t i = CITADEL_BACKEND_AUTO; i <= CITADEL_BACKEND_TORCH; i++) {
+        if (strcmp(text, ce_setting_backend_name(i)) == 0) {
+            *out = (uint64_t)i;
+            return CE_OK;
+        }
+    }
+    return ce_fail(error, CE_E_INVALID_ARGUMENT, "%s is '%s', expected auto, native or torch", name,
+                   text);
+}
+
+static int parse_isa(const char *name, const char *text, uint64_t *out, ce_error *error)
+{
+    ce_isa best = ce_isa_best();
+    *out = best;
+    if (strcmp(text, "auto") == 0)
+        return CE_OK;
+    for (ce_isa isa = CE_ISA_GENERIC; isa <= CE_ISA_AVX512_BF16; isa++) {
+        if (strcmp(text, ce_isa_name(isa)) != 0)
+            continue;
+        if (isa > best)
+            return ce_fail(error, CE_E_UNSUPPORTED,
+                           "%s is '%s', which this processor does not have; its best is %s", name,
+                           text, ce_isa_name(best));
+        *out = isa;
+        return CE_OK;
+    }
+    return ce_fail(error, CE_E_INVALID_ARGUMENT,
+                   "%s is '%s', expected auto, generic, avx2, avx512, avx512_vnni or avx512_bf16",
+                   name, text);
 }
 
 static int parse_number(const ce_setting_info *setting, const char *name, const char *text,
@@ -129,7 +160,9 @@ int ce_setting_parse(ce_setting setting, const char *name, const char *text, uin
     case CE_KIND_PRECISION:
         return ce_setting_parse_precision(name, text, out, error);
     case CE_KIND_BACKEND:
-        return parse_backend(name, text, error);
+        return parse_backend(name, text, out, error);
+    case CE_KIND_ISA:
+        return parse_isa(name, text, out, error);
     case CE_KIND_PATH:
         return CE_OK;
     }

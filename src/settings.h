@@ -22,6 +22,9 @@ typedef enum ce_setting {
     CE_SET_BATCH_TOKENS,
     CE_SET_MODEL_PATH,
     CE_SET_TORCH_BACKEND,
+    CE_SET_ISA,
+    CE_SET_PREPARED_WEIGHTS,
+    CE_SET_PREPARED_PATH,
     CE_SETTINGS
 } ce_setting;
 
@@ -31,6 +34,7 @@ typedef enum ce_kind {
     CE_KIND_BYTES,
     CE_KIND_PRECISION,
     CE_KIND_BACKEND,
+    CE_KIND_ISA,
     CE_KIND_PATH /* any text */
 } ce_kind;
 
@@ -44,8 +48,11 @@ typedef struct ce_setting_info {
 
 const ce_setting_info *ce_setting_get(ce_setting setting);
 
-/* `name` is what messages call the setting. Switches become 0 or 1, precisions CITADEL_PRECISION_*; a path is not looked
- * at. */
+/* Of a CITADEL_BACKEND_*. */
+const char *ce_setting_backend_name(int32_t backend);
+
+/* `name` is what messages call the setting. Switches become 0 or 1, words CITADEL_PRECISION_*, CITADEL_BACKEND_* and
+ * ce_isa; a path is not looked at. */
 int ce_setting_parse(ce_setting setting, const char *name, const char *text, uint64_t *out,
                      ce_error *error);
 

@@ -19,6 +19,8 @@ static const char *precision_name(int32_t precision)
         return "fp16";
     case CITADEL_PRECISION_INT8:
         return "int8";
+    case CITADEL_PRECISION_INT8_ACCURATE:
+        return "int8-accurate";
     default:
         return "unknown";
     }

@@ -18,11 +18,17 @@ typedef struct option {
     const char *help;
 } option;
 
-static const char *const precisions[] = {"auto", "fp32", "bf16", "fp16", "int8", NULL};
+static const char *const precisions[] = {"auto", "fp32",          "bf16", "fp16",
+                                         "int8", "int8-accurate", NULL};
 _Static_assert(CITADEL_PRECISION_AUTO == 0 && CITADEL_PRECISION_FP32 == 1 &&
                    CITADEL_PRECISION_BF16 == 2 && CITADEL_PRECISION_FP16 == 3 &&
-                   CITADEL_PRECISION_INT8 == 4,
+                   CITADEL_PRECISION_INT8 == 4 && CITADEL_PRECISION_INT8_ACCURATE == 5,
                "precisions[] is in the order of CITADEL_PRECISION_*");
+
+static const char *const backends[] = {"auto", "native", "torch", NULL};
+_Static_assert(CITADEL_BACKEND_AUTO == 0 && CITADEL_BACKEND_NATIVE == 1 &&
+                   CITADEL_BACKEND_TORCH == 2,
+               "backends[] is in the order of CITADEL_BACKEND_*");
 
 static const char *const normalizations[] = {"model", "always", "never", NULL};
 _Static_assert(CITADEL_NORMALIZE_MODEL == 0 && CITADEL_NORMALIZE_ALWAYS == 1 &&
@@ -44,7 +50,9 @@ static const option options[] = {
     {MODEL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
      "name of a model, or the path of a model pack (with a '/' in it)"},
     {COMPUTES, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
-     "auto (see --mixed-precision), fp32, bf16, fp16, int8"},
+     "auto (see --mixed-precision), fp32, bf16, fp16, int8, int8-accurate"},
+    {CHOOSES, CHOICE, "backend", "B", AT(backend), 0, 0, backends,
+     "auto, native, torch; else CITADEL_BACKEND, else auto"},
     {CHOOSES, FLAG, "mixed-precision", NULL, AT(mixed_precision), 0, 0, NULL,
      "bf16 where the model is exact enough so and the CPU has it"},
     {CHOOSES, FLAG, "no-compile", NULL, AT(no_compile), 0, 0, NULL,

@@ -21,13 +21,13 @@ enum {
     COMMAND_DOCTOR = 64
 };
 
-/* In the order in which the help names them; CITADEL_PRECISION_* and CITADEL_NORMALIZE_* likewise. */
+/* In the order in which the help names them; CITADEL_PRECISION_*, CITADEL_BACKEND_* and CITADEL_NORMALIZE_* likewise. */
 enum { FORMAT_JSON, FORMAT_NPY, FORMAT_TEXT };
 
 typedef struct settings {
     const char *model, *input, *output, *metrics, *config;
     const char *prompt, *prompt_name, *text_prompt, *text_prompt_name;
-    uint32_t precision, normalize, format;
+    uint32_t precision, backend, normalize, format;
     uint32_t truncate_dim, max_tokens, threads, top;
     uint32_t lines, jsonl, json, no_truncation, truncate_left, no_specials, verbose, quiet, help;
     uint32_t mixed_precision, no_compile;

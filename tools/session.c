@@ -21,6 +21,7 @@ bool session_open_engine(citadel_engine **engine, const settings *wanted)
     citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
     options.config_file = wanted->config;
     options.threads = wanted->threads;
+    options.backend = (int32_t)wanted->backend;
     options.log = report_log;
     options.log_level = log_level(wanted);
     options.compile = wanted->no_compile ? CITADEL_SWITCH_OFF : CITADEL_SWITCH_DEFAULT;

@@ -7,8 +7,9 @@
 
 static const char *precision_name(int32_t precision)
 {
-    static const char *const names[] = {"auto", "fp32", "bf16", "fp16", "int8"};
-    return precision >= 0 && precision <= CITADEL_PRECISION_INT8 ? names[precision] : "unknown";
+    static const char *const names[] = {"auto", "fp32", "bf16", "fp16", "int8", "int8-accurate"};
+    return precision >= 0 && precision <= CITADEL_PRECISION_INT8_ACCURATE ? names[precision]
+                                                                          : "unknown";
 }
 
 /* ---- Load --------------------------------------------------------------------------------- */

@@ -34,7 +34,8 @@ import numpy as np
 
 __all__ = ["CitadelError", "Engine", "Model", "TextResult", "Tokens", "version"]
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8", "int8-accurate")
+BACKENDS = ("auto", "native", "torch")
 NORMALIZE = ("model", "always", "never")
 CAPACITY = 12  # CITADEL_E_CAPACITY
 LIMITS = (None, "model", "option")
@@ -70,6 +71,10 @@ class _EngineOptions(ctypes.Structure):
         ("config_file", c_char_p),
         ("warmup", c_int32),
         ("warmup_iterations", c_uint32),
+        ("backend", c_int32),
+        ("prepared_weights", c_int32),
+        ("isa", c_char_p),
+        ("prepared_path", c_char_p),
     ]
 
 
@@ -511,6 +516,10 @@ class Engine:
         config_file: str | os.PathLike | None = None,
         warmup: bool | None = None,
         warmup_iterations: int = 0,
+        backend: str = "auto",
+        prepared_weights: bool | None = None,
+        isa: str | None = None,
+        prepared_path: str | os.PathLike | None = None,
     ) -> None:
         self._handle = c_void_p()
         self._dims: dict = {}
@@ -531,6 +540,10 @@ class Engine:
             config_file=_utf8(config_file),
             warmup=_switch("warmup", warmup),
             warmup_iterations=_uint32("warmup_iterations", warmup_iterations),
+            backend=_choice("backend", backend, BACKENDS),
+            prepared_weights=_switch("prepared_weights", prepared_weights),
+            isa=_utf8(isa),
+            prepared_path=_utf8(prepared_path),
         )
         error = _new_error()
         _check(

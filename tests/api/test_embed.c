@@ -105,7 +105,7 @@ static void test_an_option_out_of_range_is_named(void **state)
 #define refuse_argument(field, value, piece) refuse(field, value, CITADEL_E_INVALID_ARGUMENT, piece)
     refuse_argument(flags, 1, "unknown flags 0x1");
     refuse_argument(reserved0, 1, "reserved0");
-    refuse_argument(precision, 5, "precision is 5");
+    refuse_argument(precision, 6, "precision is 6");
     refuse_argument(precision, -1, "precision is -1");
     refuse_argument(normalize, 3, "normalize is 3");
     refuse_argument(normalize, -1, "normalize is -1");
@@ -646,7 +646,7 @@ static void test_a_failed_load_by_name_is_every_texts_status(void **state)
         {"absent", 0, CITADEL_E_NOT_FOUND},
         {FAKE_PACKS "/bad/weights-flip", 0, CITADEL_E_BAD_MODEL},
         {"tiny", CITADEL_PRECISION_INT8, CITADEL_E_UNSUPPORTED},
-        {"tiny", 5, CITADEL_E_INVALID_ARGUMENT},
+        {"tiny", 6, CITADEL_E_INVALID_ARGUMENT},
         {"", 0, CITADEL_E_INVALID_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -67,7 +67,11 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     refuse(mixed_precision, INT32_MAX, "mixed_precision is 2147483647");
     refuse(warmup, -2, "warmup is -2");
     refuse(warmup_iterations, 1001, "warmup_iterations is '1001'");
-    refuse(precision, 5, "precision is 5");
+    refuse(precision, 6, "precision is 6, expected a CITADEL_PRECISION_* (0 to 5)");
+    refuse(backend, 3, "backend is 3, expected a CITADEL_BACKEND_* (0 to 2)");
+    refuse(backend, -1, "backend is -1");
+    refuse(prepared_weights, 2, "prepared_weights is 2, expected a CITADEL_SWITCH_* (-1 to 1)");
+    refuse(isa, "sse2", "isa is 'sse2', expected auto, generic, avx2, avx512, avx512_vnni or");
     refuse(cache_bytes, UINT64_MAX, "cache_bytes is '18446744073709551615'");
     refuse(cache_idle_seconds, 31536001, "cache_idle_seconds is '31536001'");
 #define accept(field, value)    \
@@ -83,6 +87,9 @@ static void test_an_option_out_of_range_is_named_with_its_limit(void **state)
     accept(batch_tokens, 1048576);
     accept(log_level, CITADEL_LOG_NONE);
     accept(log_level, CITADEL_LOG_DEBUG);
+    accept(precision, CITADEL_PRECISION_INT8_ACCURATE);
+    accept(isa, "generic");
+    accept(prepared_weights, CITADEL_SWITCH_ON);
     accept(compile, CITADEL_SWITCH_OFF);
     accept(mixed_precision, CITADEL_SWITCH_ON);
 }

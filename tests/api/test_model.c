@@ -149,8 +149,8 @@ static void test_load_options_out_of_range_are_named(void **state)
     options.reserved0 = 1;
     expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "reserved0 must be 0");
     options.reserved0 = 0;
-    options.precision = 5;
-    expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "precision is 5");
+    options.precision = 6;
+    expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "precision is 6");
     options.precision = -1;
     expect_no_model("tiny", &options, CITADEL_E_INVALID_ARGUMENT, "precision is -1");
 }

@@ -767,7 +767,7 @@ def test_info_json(model, info):
     assert info["prompts"] == manifest["prompts"] and info["default_prompt"] == manifest["default_prompt"]
     assert info["path"] == str(model)
     assert info["id"] == (model / "citadel.sha256").read_text().split()[0]
-    assert info["precision"] in ("fp32", "bf16", "fp16", "int8")
+    assert info["precision"] in ("fp32", "bf16", "fp16", "int8", "int8-accurate")
     assert info["weight_bytes"] > 0 and info["load_seconds"] > 0
     assert 0 <= info["golden_error"] < 1e-5 and info["golden_texts"] > 0
     assert abs(info["golden_cosine"] - 1) < 1e-6 and info["fallbacks"] == 0
@@ -1070,8 +1070,10 @@ def test_a_configuration_file_that_is_not_there():
         ("MODEL_WARMUP_ENABLED", "perhaps", "true, false"),
         ("WARMUP_ITERATIONS", "1001", "from 1 to 1000"),
         ("MODEL_CACHE_SIZE", "1e9", "from 1 to 1000"),
-        ("CITADEL_PRECISION", "fp8", "auto, fp32, bf16, fp16 or int8"),
-        ("CITADEL_BACKEND", "native", "does not have yet"),
+        ("CITADEL_PRECISION", "fp8", "auto, fp32, bf16, fp16, int8 or int8-accurate"),
+        ("CITADEL_BACKEND", "cuda", "auto, native or torch"),
+        ("CITADEL_ISA", "sse2", "auto, generic, avx2"),
+        ("CITADEL_PREPARED_WEIGHTS", "perhaps", "true, false"),
     ],
 )
 def test_garbage_in_the_environment(variable, value, named):

@@ -1,6 +1,8 @@
 #include "cmocka_all.h"
 
 #include "config.h"
+#include "kernels/isa.h"
+#include "options.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -11,15 +13,28 @@
 static ce_error error;
 static ce_config config;
 
-static const char *const variables[] = {"CITADEL_THREADS",         "MODEL_CACHE_SIZE",
-                                        "CITADEL_CACHE_BYTES",     "CITADEL_CACHE_IDLE_SECONDS",
-                                        "CITADEL_MODEL_PATH",      "CITADEL_TORCH_BACKEND",
-                                        "XDG_DATA_HOME",           "HOME",
-                                        "INFERENCE_OPTIMIZATION",  "TORCH_COMPILE_ENABLED",
-                                        "MIXED_PRECISION_ENABLED", "MODEL_WARMUP_ENABLED",
-                                        "WARMUP_ITERATIONS",       "CITADEL_PRECISION",
-                                        "CITADEL_BACKEND",         "CITADEL_BATCH_TOKENS",
-                                        "CITADEL_CONFIG",          "XDG_CONFIG_HOME"};
+static const char *const variables[] = {"CITADEL_THREADS",
+                                        "MODEL_CACHE_SIZE",
+                                        "CITADEL_CACHE_BYTES",
+                                        "CITADEL_CACHE_IDLE_SECONDS",
+                                        "CITADEL_MODEL_PATH",
+                                        "CITADEL_TORCH_BACKEND",
+                                        "XDG_DATA_HOME",
+                                        "HOME",
+                                        "INFERENCE_OPTIMIZATION",
+                                        "TORCH_COMPILE_ENABLED",
+                                        "MIXED_PRECISION_ENABLED",
+                                        "MODEL_WARMUP_ENABLED",
+                                        "WARMUP_ITERATIONS",
+                                        "CITADEL_PRECISION",
+                                        "CITADEL_BACKEND",
+                                        "CITADEL_BATCH_TOKENS",
+                                        "CITADEL_CONFIG",
+                                        "XDG_CONFIG_HOME",
+                                        "CITADEL_ISA",
+                                        "CITADEL_PREPARED_WEIGHTS",
+                                        "CITADEL_PREPARED_PATH",
+                                        "XDG_CACHE_HOME"};
 
 static int clear_environment(void **state)
 {
@@ -87,7 +102,14 @@ static void test_environment_sets_what_options_leave_open(void **state)
     setenv("WARMUP_ITERATIONS", "7", 1);
     setenv("CITADEL_PRECISION", "bf16", 1);
     setenv("CITADEL_BACKEND", "torch", 1);
+    setenv("CITADEL_ISA", "generic", 1);
+    setenv("CITADEL_PREPARED_WEIGHTS", "off", 1);
+    setenv("CITADEL_PREPARED_PATH", "/prepared", 1);
     read_with(NULL);
+    assert_int_equal(config.backend, CITADEL_BACKEND_TORCH);
+    assert_int_equal(config.isa, CE_ISA_GENERIC);
+    assert_false(config.prepared);
+    assert_string_equal(config.prepared_path, "/prepared");
     assert_int_equal(config.batch_tokens, 64);
     assert_true(config.warmup_enabled);
     assert_int_equal(config.warmup_iterations, 7);
@@ -361,8 +383,8 @@ static void test_options_out_of_range_are_refused_by_name(void **state)
     refuse_with(&options, CE_E_INVALID_ARGUMENT,
                 "warmup_iterations is '1001', expected a whole number from 1 to 1000");
     options = none;
-    options.precision = 5;
-    refuse_with(&options, CE_E_INVALID_ARGUMENT, "precision is 5");
+    options.precision = 6;
+    refuse_with(&options, CE_E_INVALID_ARGUMENT, "precision is 6");
     options = none;
     options.cache_idle_seconds = 31536001;
     refuse_with(&options, CE_E_INVALID_ARGUMENT, "cache_idle_seconds is '31536001'");
@@ -386,10 +408,10 @@ static void test_structs_of_other_versions(void **state)
     assert_int_equal(config.threads, 5);
     ce_config_free(&config);
     newer.later = 1;
-    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 104");
+    refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options sets a field at byte 128");
     newer.known.size = 0;
     refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 0");
-    newer.known.size = sizeof newer.known - 1;
+    newer.known.size = CE_ENGINE_OPTIONS_SIZE_1 - 1; /* no struct was ever so small */
     refuse_with(&newer.known, CE_E_ABI, "citadel_engine_options.size is 103");
     newer.known.size = SIZE_MAX;
     refuse_with(&newer.known, CE_E_ABI, "_INIT");
@@ -401,16 +423,95 @@ static void test_precision_and_backend_are_words(void **state)
     static const char *const precisions[] = {"FP32", "fp8", "1", "auto ", "half"};
     for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
         setenv("CITADEL_PRECISION", precisions[i], 1);
-        refuse_with(NULL, CE_E_INVALID_ARGUMENT, "expected auto, fp32, bf16, fp16 or int8");
+        refuse_with(NULL, CE_E_INVALID_ARGUMENT,
+                    "expected auto, fp32, bf16, fp16, int8 or int8-accurate");
     }
     setenv("CITADEL_PRECISION", "int8", 1);
-    setenv("CITADEL_BACKEND", "native", 1);
-    refuse_with(NULL, CE_E_UNSUPPORTED, "CITADEL_BACKEND is 'native', which this version does not");
     setenv("CITADEL_BACKEND", "cuda", 1);
-    refuse_with(NULL, CE_E_INVALID_ARGUMENT, "CITADEL_BACKEND is 'cuda', expected auto or torch");
+    refuse_with(NULL, CE_E_INVALID_ARGUMENT,
+                "CITADEL_BACKEND is 'cuda', expected auto, native or torch");
     setenv("CITADEL_BACKEND", "auto", 1);
     read_with(NULL);
     assert_int_equal(config.precision, CITADEL_PRECISION_INT8);
+}
+
+static void test_batch_tokens_are_the_backends_choice_unless_set(void **state)
+{
+    (void)state;
+    read_with(NULL);
+    assert_int_equal(ce_config_batch_tokens(&config, 256), 256);
+    assert_int_equal(ce_config_batch_tokens(&config, 0), 1024);
+    ce_config_free(&config);
+    setenv("CITADEL_BATCH_TOKENS", "1024", 1);
+    read_with(NULL);
+    assert_int_equal(ce_config_batch_tokens(&config, 256), 1024);
+}
+
+static void test_isa_is_one_that_the_processor_has(void **state)
+{
+    (void)state;
+    ce_isa best = ce_isa_best();
+    char message[128];
+    for (ce_isa isa = CE_ISA_GENERIC; isa <= CE_ISA_AVX512_BF16; isa++) {
+        setenv("CITADEL_ISA", ce_isa_name(isa), 1);
+        if (isa > best) {
+            snprintf(message, sizeof message,
+                     "CITADEL_ISA is '%s', which this processor does not have; its best is %s",
+                     ce_isa_name(isa), ce_isa_name(best));
+            refuse_with(NULL, CE_E_UNSUPPORTED, message);
+            continue;
+        }
+        read_with(NULL);
+        assert_int_equal(config.isa, isa);
+        ce_config_free(&config);
+    }
+    setenv("CITADEL_ISA", "auto", 1);
+    read_with(NULL);
+    assert_int_equal(config.isa, best);
+}
+
+static void test_native_options_come_before_the_environment(void **state)
+{
+    (void)state;
+    setenv("CITADEL_BACKEND", "not looked at", 1);
+    setenv("CITADEL_ISA", "not looked at", 1);
+    setenv("CITADEL_PREPARED_WEIGHTS", "not looked at", 1);
+    setenv("CITADEL_PREPARED_PATH", "/there", 1);
+    citadel_engine_options options = CITADEL_ENGINE_OPTIONS_INIT;
+    options.backend = CITADEL_BACKEND_NATIVE;
+    options.isa = "generic";
+    options.prepared_weights = CITADEL_SWITCH_OFF;
+    options.prepared_path = "/here";
+    read_with(&options);
+    assert_int_equal(config.backend, CITADEL_BACKEND_NATIVE);
+    assert_int_equal(config.isa, CE_ISA_GENERIC);
+    assert_false(config.prepared);
+    assert_string_equal(config.prepared_path, "/here");
+    ce_config_free(&config);
+    options.prepared_path = "";
+    read_with(&options);
+    assert_null(config.prepared_path);
+}
+
+static void test_prepared_weights_lie_in_the_cache_home(void **state)
+{
+    (void)state;
+    setenv("XDG_CACHE_HOME", "/cache", 1);
+    read_with(NULL);
+    assert_true(config.prepared);
+    assert_string_equal(config.prepared_path, "/cache/citadel/prepared");
+    ce_config_free(&config);
+    setenv("XDG_CACHE_HOME", "relative", 1);
+    setenv("HOME", "/home/somebody", 1);
+    read_with(NULL);
+    assert_string_equal(config.prepared_path, "/home/somebody/.cache/citadel/prepared");
+    ce_config_free(&config);
+    setenv("INFERENCE_OPTIMIZATION", "off", 1);
+    unsetenv("HOME");
+    read_with(NULL);
+    assert_null(config.prepared_path);
+    assert_false(config.prepared);
+    assert_true(config.masked[CE_SET_PREPARED_WEIGHTS]);
 }
 
 /* ---- File --------------------------------------------------------------------------------- */
@@ -595,6 +696,10 @@ int main(void)
         WITH_CLEAN_ENVIRONMENT(test_options_out_of_range_are_refused_by_name),
         WITH_CLEAN_ENVIRONMENT(test_structs_of_other_versions),
         WITH_CLEAN_ENVIRONMENT(test_precision_and_backend_are_words),
+        WITH_CLEAN_ENVIRONMENT(test_batch_tokens_are_the_backends_choice_unless_set),
+        WITH_CLEAN_ENVIRONMENT(test_isa_is_one_that_the_processor_has),
+        WITH_CLEAN_ENVIRONMENT(test_native_options_come_before_the_environment),
+        WITH_CLEAN_ENVIRONMENT(test_prepared_weights_lie_in_the_cache_home),
         WITH_HOME(test_a_file_sets_what_options_and_environment_leave_open),
         WITH_HOME(test_a_fault_in_the_file_counts_even_where_it_is_overruled),
         WITH_HOME(test_which_file_is_read),

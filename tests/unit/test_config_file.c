@@ -48,7 +48,8 @@ static void test_every_setting_can_stand_in_a_file(void **state)
               "mixed_precision_enabled: on\nmodel_warmup_enabled: 1\nwarmup_iterations: 1000\n"
               "precision: bf16\nbackend: torch\nmodel_cache_size: 4\ncache_bytes: 2GiB\n"
               "cache_idle_seconds: 0\nthreads: 8\nbatch_tokens: 16\nmodel_path: /a:/b\n"
-              "torch_backend: /x.so\nmodels:\n");
+              "torch_backend: /x.so\nisa: generic\nprepared_weights: off\nprepared_path: /p\n"
+              "models:\n");
     for (int i = 0; i < CE_SETTINGS; i++) {
         assert_non_null(file.settings[i]);
         assert_string_equal(file.settings[i]->key, ce_setting_get((ce_setting)i)->key);
@@ -91,10 +92,12 @@ static void test_bad_values_are_refused_with_line_value_and_what_is_allowed(void
     refuse("cache_bytes: 1.5G", "cache_bytes is '1.5G', expected a whole number of bytes");
     refuse("mixed_precision_enabled: maybe", "expected true, false, 1, 0, on, off, yes or no");
     refuse("mixed_precision_enabled: 'true'", "is the text 'true', expected true or false without");
-    refuse("precision: fp8", "precision is 'fp8', expected auto, fp32, bf16, fp16 or int8");
+    refuse("precision: fp8",
+           "precision is 'fp8', expected auto, fp32, bf16, fp16, int8 or int8-accurate");
     refuse("precision: [fp32]", "precision is a list, expected a text");
-    refuse("backend: onnx", "backend is 'onnx', expected auto or torch");
-    refuse_with("backend: native", CE_E_UNSUPPORTED, "line 1: backend is 'native', which this");
+    refuse("backend: onnx", "backend is 'onnx', expected auto, native or torch");
+    refuse("isa: sse2", "line 1: isa is 'sse2', expected auto, generic, avx2, avx512, avx512_vnni");
+    refuse("prepared_path: cache", "prepared_path is 'cache', expected an absolute path");
     refuse("model_path: models", "model_path is 'models', expected absolute directories");
     refuse("model_path: /a:b", "model_path is '/a:b', expected absolute directories");
     refuse("model_path: ''", "model_path is '', expected absolute directories");
