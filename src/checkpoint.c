@@ -36,11 +36,13 @@ static int prepared_path(const ce_config *config, const ce_pack *pack, const cha
     if (!config->prepared || !config->prepared_path)
         return CE_OK;
     const char *precision = ce_precision_name(pack->chosen->precision);
-    size_t size = strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
+    size_t size =
+        strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
     *out = ce_malloc(size);
     if (!*out)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a path");
-    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS, key);
+    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS,
+             key);
     return CE_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/linear.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,8 +60,7 @@ size_t ce_linear_bytes(ce_number number, size_t in, size_t out)
 void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out, const void *memory)
 {
     size_t step = ce_linear_panels(out) * CE_PANEL;
-    const float *vectors =
-        (const float *)((const char *)memory + panels_bytes(number, in, out));
+    const float *vectors = (const float *)((const char *)memory + panels_bytes(number, in, out));
     *linear =
         (ce_linear){.number = number, .in = in, .out = out, .panels = memory, .bias = vectors};
     if (number == CE_NUMBER_INT8) {
@@ -89,7 +89,7 @@ static float column_scale(const float *weights, size_t in)
         if (!isfinite(magnitude))
             return NAN;
     }
-    return most > 0 ? most / 127 : 1;
+    return most > 0 ? fmaxf(most / 127, FLT_MIN) : 1;
 }
 
 static void pack_column(const ce_linear *l, char *to, const float *weights, float scale, float *sum)
@@ -138,8 +138,8 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 1
 #define TALL_INT8 1
-#include "kernels/vectors.h"
 #include "kernels/linear_block.h"
+#include "kernels/vectors.h"
 
 #if defined(__x86_64__)
 #define SUFFIX _avx2
@@ -149,8 +149,8 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 3
 #define TALL_INT8 2
-#include "kernels/vectors.h"
 #include "kernels/linear_block.h"
+#include "kernels/vectors.h"
 
 #define AVX512 "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
 
@@ -161,8 +161,8 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/vectors.h"
 #include "kernels/linear_block.h"
+#include "kernels/vectors.h"
 
 #define SUFFIX _avx512_vnni
 #define TARGET __attribute__((target("avx512vnni," AVX512)))
@@ -171,8 +171,8 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 1
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/vectors.h"
 #include "kernels/linear_block.h"
+#include "kernels/vectors.h"
 
 #define SUFFIX _avx512_bf16
 #define TARGET __attribute__((target("avx512bf16,avx512vnni," AVX512)))
@@ -181,8 +181,8 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 1
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/vectors.h"
 #include "kernels/linear_block.h"
+#include "kernels/vectors.h"
 #endif
 
 typedef void linear_fn(const ce_linear *linear, const ce_rows *in, size_t count, size_t panel,
