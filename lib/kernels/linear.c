@@ -138,8 +138,9 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 1
 #define TALL_INT8 1
-#include "kernels/linear_block.h"
 #include "kernels/vectors.h"
+
+#include "kernels/linear_block.h"
 
 #if defined(__x86_64__)
 #define SUFFIX _avx2
@@ -149,8 +150,9 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 3
 #define TALL_INT8 2
-#include "kernels/linear_block.h"
 #include "kernels/vectors.h"
+
+#include "kernels/linear_block.h"
 
 #define AVX512 "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
 
@@ -161,8 +163,9 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 0
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/linear_block.h"
 #include "kernels/vectors.h"
+
+#include "kernels/linear_block.h"
 
 #define SUFFIX _avx512_vnni
 #define TARGET __attribute__((target("avx512vnni," AVX512)))
@@ -171,8 +174,9 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 1
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/linear_block.h"
 #include "kernels/vectors.h"
+
+#include "kernels/linear_block.h"
 
 #define SUFFIX _avx512_bf16
 #define TARGET __attribute__((target("avx512bf16,avx512vnni," AVX512)))
@@ -181,8 +185,9 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define HAS_VNNI 1
 #define TALL 12
 #define TALL_INT8 8
-#include "kernels/linear_block.h"
 #include "kernels/vectors.h"
+
+#include "kernels/linear_block.h"
 #endif
 
 typedef void linear_fn(const ce_linear *linear, const ce_rows *in, size_t count, size_t panel,
