@@ -29,7 +29,7 @@ VENVS = {
         "transformers==4.57.6",
         "onnx==1.23.2",
         "onnxruntime==1.32.0",
-        "onnxscript",
+        "onnxscript==0.7.2",
         "openvino==2026.4.1",
         "nncf==3.4.0",
         "ctranslate2==4.8.5",

@@ -24,10 +24,14 @@ from pathlib import Path
 import numpy as np
 
 
-def mean_or_cls(source: Path) -> str:
+def pooling_mode(source: Path) -> str:
     settings = json.loads((source / "1_Pooling" / "config.json").read_text())
     cls = settings.get("pooling_mode_cls_token") or settings.get("pooling_mode") == "cls"
     return "cls" if cls else "mean"
+
+
+def max_tokens(source: Path) -> int:
+    return json.loads((source / "sentence_bert_config.json").read_text())["max_seq_length"]
 
 
 class Ids:
@@ -37,8 +41,7 @@ class Ids:
         from tokenizers import Tokenizer
 
         self.tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
-        limits = json.loads((source / "sentence_bert_config.json").read_text())
-        self.tokenizer.enable_truncation(limits["max_seq_length"])
+        self.tokenizer.enable_truncation(max_tokens(source))
         self.tokenizer.no_padding()
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
@@ -70,7 +73,7 @@ class Batched:
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         parts = [order[i : i + batch] for i in range(0, len(order), batch)]
         work = [[ids[i] for i in part] for part in parts]
-        found = self.pool.map(self.one, work) if self.pool else map(self.runs[0], work)
+        found = self.pool.map(self.one, work) if self.pool and len(work) > 1 else map(self.runs[0], work)
         vectors = None
         for part, rows in zip(parts, found, strict=True):
             if vectors is None:
@@ -107,12 +110,14 @@ class OnnxRuntime(Batched):
 class OpenVino(Batched):
     packages = ("openvino", "tokenizers", "numpy")
 
-    def settings(self, engine: str) -> dict:
-        if "fp32" in engine:
-            return {"INFERENCE_PRECISION_HINT": "f32"}
-        if "w8" in engine:
-            return {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"}
-        return {"INFERENCE_PRECISION_HINT": os.environ.get("OV_PREC", "bf16")}
+    def settings(self, precision: str) -> dict:
+        """int8 and w8 keep the floating point that OpenVINO prefers on this CPU; 128 is w8's fastest group."""
+        return {
+            "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
+            "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+            "int8": {},
+            "w8": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"},
+        }[precision]
 
     def open(self, file: Path, source: Path, threads: int, streams: int):
         import openvino
@@ -124,7 +129,7 @@ class OpenVino(Batched):
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": streams,
                 "PERFORMANCE_HINT": "THROUGHPUT" if streams > 1 else "LATENCY",
-                **self.settings(sys.argv[1]),
+                **self.settings(sys.argv[1].split()[1]),
             },
         )
 
@@ -154,7 +159,7 @@ class CTranslate2(Batched):
             inter_threads=streams,
             intra_threads=threads // streams,
         )
-        cls = mean_or_cls(source) == "cls"
+        cls = pooling_mode(source) == "cls"
         normalize = "Normalize" in (source / "modules.json").read_text()
 
         def run(batch):
@@ -192,17 +197,19 @@ class SentenceTransformers:
         return self.model.encode(texts, batch_size=batch, show_progress_bar=False)
 
     def embed(self, texts: list[str], batch: int) -> np.ndarray:
-        if not self.pool:
+        if not self.pool or len(texts) < self.streams:
             return self.encode(texts, batch)
         shares = [slice(i, None, self.streams) for i in range(self.streams)]
         vectors = np.empty((len(texts), self.model.get_embedding_dimension()), np.float32)
-        for share, rows in zip(shares, self.pool.map(lambda s: self.encode(texts[s], batch), shares), strict=True):
+        for share, rows in zip(
+            shares, self.pool.map(lambda s: self.encode(texts[s], batch), shares), strict=True
+        ):
             vectors[share] = rows
         return vectors
 
 
 class LlamaCpp:
-    """Has its own tokenizer; BATCH texts may share a pass, as far as its 512 tokens or more go."""
+    """Has its own tokenizer. BATCH texts may share a pass as far as its tokens go; what it cuts lacks its end mark."""
 
     packages = ("llama-cpp-python", "numpy")
 
@@ -210,14 +217,15 @@ class LlamaCpp:
         import llama_cpp
 
         pooling = {"mean": llama_cpp.LLAMA_POOLING_TYPE_MEAN, "cls": llama_cpp.LLAMA_POOLING_TYPE_CLS}
+        tokens = max_tokens(source)
         self.models = [
             llama_cpp.Llama(
                 str(file),
                 embedding=True,
-                pooling_type=pooling[mean_or_cls(source)],
-                n_ctx=512,
-                n_batch=4096,
-                n_ubatch=4096,
+                pooling_type=pooling[pooling_mode(source)],
+                n_ctx=tokens,
+                n_batch=tokens,
+                n_ubatch=tokens,
                 n_threads=threads // streams,
                 n_threads_batch=threads // streams,
                 verbose=False,
@@ -226,26 +234,21 @@ class LlamaCpp:
         ]
         self.pool = ThreadPoolExecutor(streams) if streams > 1 else None
 
-    def encode(self, share: tuple, batch: int) -> list:
-        model, texts = share
+    def encode(self, model, texts: list[str], batch: int) -> np.ndarray:
         rows = []
         for i in range(0, len(texts), batch):
             rows += model.embed(texts[i : i + batch], normalize=True, truncate=True)
-        return rows
+        return np.array(rows, np.float32)
 
     def embed(self, texts: list[str], batch: int) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        vectors = None
-        count = len(self.models)
-        parts = [order[i::count] for i in range(count) if order[i::count]]
-        shares = [(model, [texts[i] for i in part]) for model, part in zip(self.models, parts)]
-        work = self.pool.map if self.pool else map
-        for part, rows in zip(parts, work(lambda share: self.encode(share, batch), shares), strict=True):
-            rows = np.array(rows, np.float32)
-            if vectors is None:
-                vectors = np.empty((len(texts), rows.shape[1]), np.float32)
-            vectors[part] = rows
-        return vectors
+        if not self.pool or len(texts) < len(self.models):
+            vectors = self.encode(self.models[0], [texts[i] for i in order], batch)
+            return vectors[np.argsort(order)]
+        shares = [order[i :: len(self.models)] for i in range(len(self.models))]
+        work = [[texts[i] for i in share] for share in shares]
+        found = self.pool.map(self.encode, self.models, work, [batch] * len(work))
+        return np.concatenate(list(found))[np.argsort(np.concatenate(shares))]
 
 
 KINDS = {
