@@ -2,6 +2,22 @@
  * (Devlin et al., 2018). */
 #include "native/pass.h"
 
+/* RoBERTa counts the tokens that are not its padding, whose own place is the row before that of the first token: also
+ * where a text spells the padding out. */
+static size_t place_of(const ce_pass *p, size_t row)
+{
+    size_t offset = p->model->architecture->position_offset;
+    size_t position = (size_t)p->batch->positions[row], padding = 0;
+    if (offset == 0)
+        return position;
+    const int32_t *ids = p->batch->ids + (row - position), pad = (int32_t)offset - 1;
+    if (ids[position] == pad)
+        return offset - 1;
+    for (size_t i = 0; i < position; i++)
+        padding += ids[i] == pad;
+    return offset + position - padding;
+}
+
 /* Word, type and place of each token. */
 static void embed(const ce_lane *lane, ce_stretch rows)
 {
@@ -12,10 +28,9 @@ static void embed(const ce_lane *lane, ce_stretch rows)
     ce_lane_words(lane, own);
     for (size_t row = own.begin; row < own.end; row++) {
         float *x = ce_rows_from(&p->x, row).data;
-        size_t place = (size_t)p->batch->positions[row] + m->architecture->position_offset;
         if (m->types)
             ce_weights_add(m->types, 0, hidden, x);
-        ce_weights_add(m->places, place * hidden, hidden, x);
+        ce_weights_add(m->places, place_of(p, row) * hidden, hidden, x);
     }
 }
 
