@@ -36,12 +36,19 @@ static int prepared_path(const ce_config *config, const ce_pack *pack, const cha
     if (!config->prepared || !config->prepared_path)
         return CE_OK;
     const char *precision = ce_precision_name(pack->chosen->precision);
-    size_t size = strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
+    size_t size =
+        strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
     *out = ce_malloc(size);
     if (!*out)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a path");
-    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS, key);
+    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS,
+             key);
     return CE_OK;
+}
+
+ce_isa ce_checkpoint_isa(const ce_config *config)
+{
+    return config->optimization ? (ce_isa)config->isa : CE_ISA_GENERIC;
 }
 
 int ce_checkpoint_load(citadel_model *model, ce_error *error)
@@ -66,7 +73,7 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
         .prepared_key = key,
         .calibrate = ce_calibration_run,
         .calibration = model,
-        .isa = config->optimization ? config->isa : CE_ISA_GENERIC,
+        .isa = ce_checkpoint_isa(config),
     };
     status = model->backend->model_load(&description, &model->backend_model, error);
     ce_free(path);
