@@ -860,8 +860,8 @@ typedef struct citadel_diagnostics {
     uint64_t process_bytes;    /* resident memory of the process; 0: the system does not tell */
     uint64_t device_allocated; /* memory of the first CUDA device that the backend uses, */
     uint64_t device_reserved;  /* and that it holds */
-    char native
-        [32]; /* instruction set of the native backend, which is always there: "avx512_bf16" */
+    /* Instruction set of the native backend, which is always there: "avx512_bf16". */
+    char native[32];
 } citadel_diagnostics;
 
 #define CITADEL_DIAGNOSTICS_INIT                                                          \
