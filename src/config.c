@@ -205,20 +205,19 @@ static const char *find_text(ce_config *config, const citadel_engine_options *op
 {
     const ce_setting_info *info = ce_setting_get(setting);
     const char *text = option_text(options, setting, number);
-    config->origins[setting] = CE_FROM_OPTION;
+    ce_origin origin = CE_FROM_OPTION;
     *name = info->option;
     if (!text) {
         text = environment(options, info->variable);
-        config->origins[setting] = CE_FROM_VARIABLE;
+        origin = CE_FROM_VARIABLE;
         *name = info->variable;
     }
     if (!text && config->file.settings[setting]) {
         text = config->file.settings[setting]->text;
-        config->origins[setting] = CE_FROM_FILE;
+        origin = CE_FROM_FILE;
         *name = info->key;
     }
-    if (!text)
-        config->origins[setting] = CE_FROM_DEFAULT;
+    config->origins[setting] = text ? origin : CE_FROM_DEFAULT;
     return text;
 }
 
@@ -263,13 +262,12 @@ static int read_values(ce_config *config, const citadel_engine_options *options,
                        uint64_t values[CE_SETTINGS], ce_error *error)
 {
     int status = CE_OK;
-    for (int i = 0; i < CE_SETTINGS && status == CE_OK; i++) {
-        ce_setting setting = (ce_setting)i;
+    for (ce_setting setting = 0; setting < CE_SETTINGS && status == CE_OK; setting++) {
         char number[24];
         const char *name, *text = find_text(config, options, setting, number, &name);
-        values[i] = default_number(setting);
+        values[setting] = default_number(setting);
         if (text)
-            status = ce_setting_parse(setting, name, text, &values[i], error);
+            status = ce_setting_parse(setting, name, text, &values[setting], error);
     }
     return status;
 }

@@ -23,7 +23,7 @@ static inline uint32_t big_endian(const unsigned char *byte)
     return (uint32_t)byte[0] << 24 | (uint32_t)byte[1] << 16 | (uint32_t)byte[2] << 8 | byte[3];
 }
 
-static void compress(uint32_t state[8], const unsigned char *data, size_t blocks)
+static void compress_portable(uint32_t state[8], const unsigned char *data, size_t blocks)
 {
     for (; blocks > 0; blocks--, data += 64) {
         uint32_t w[64];
@@ -47,6 +47,73 @@ static void compress(uint32_t state[8], const unsigned char *data, size_t blocks
         state[4] += e, state[5] += f, state[6] += g, state[7] += h;
     }
 }
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <stdatomic.h>
+
+/* The instructions keep the state as the words a, b, e, f and c, d, g, h, and do two rounds at once. */
+__attribute__((target("sha,sse4.1"))) static void
+compress_accelerated(uint32_t state[8], const unsigned char *data, size_t blocks)
+{
+    const __m128i swap = _mm_set_epi64x(0x0C0D0E0F08090A0B, 0x0405060700010203);
+    __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)state), 0xB1);
+    __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(state + 4)), 0x1B);
+    __m128i abef = _mm_alignr_epi8(abcd, efgh, 8), cdgh = _mm_blend_epi16(efgh, abcd, 0xF0);
+    for (; blocks > 0; blocks--, data += 64) {
+        __m128i abef_before = abef, cdgh_before = cdgh, w[4];
+        for (int i = 0; i < 4; i++)
+            w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data + 16 * i)), swap);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) {
+            __m128i constants = _mm_loadu_si128((const __m128i *)(round_constant + 4 * i));
+            __m128i words = _mm_add_epi32(w[i % 4], constants);
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, words);
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(words, 0x0E));
+            __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[i % 4], w[(i + 1) % 4]),
+                                        _mm_alignr_epi8(w[(i + 3) % 4], w[(i + 2) % 4], 4));
+            w[i % 4] = _mm_sha256msg2_epu32(sum, w[(i + 3) % 4]);
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
+    _mm_storeu_si128((__m128i *)state, _mm_blend_epi16(feba, dchg, 0xF0));
+    _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+/* Asked once: in a virtual machine the question takes longer than hashing some blocks. */
+static int accelerated(void)
+{
+    static atomic_int known; /* 1: no, 2: yes */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        unsigned a, b = 0, c, d;
+        int sha = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
+        answer = sha && __builtin_cpu_supports("sse4.1") ? 2 : 1;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
+}
+
+static void compress(uint32_t state[8], const unsigned char *data, size_t blocks)
+{
+    if (accelerated())
+        compress_accelerated(state, data, blocks);
+    else
+        compress_portable(state, data, blocks);
+}
+
+#else
+
+static void compress(uint32_t state[8], const unsigned char *data, size_t blocks)
+{
+    compress_portable(state, data, blocks);
+}
+
+#endif
 
 void ce_sha256_init(ce_sha256 *sha)
 {

@@ -1,5 +1,6 @@
 #include "kernels/linear.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,8 +60,7 @@ size_t ce_linear_bytes(ce_number number, size_t in, size_t out)
 void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out, const void *memory)
 {
     size_t step = ce_linear_panels(out) * CE_PANEL;
-    const float *vectors =
-        (const float *)((const char *)memory + panels_bytes(number, in, out));
+    const float *vectors = (const float *)((const char *)memory + panels_bytes(number, in, out));
     *linear =
         (ce_linear){.number = number, .in = in, .out = out, .panels = memory, .bias = vectors};
     if (number == CE_NUMBER_INT8) {
@@ -89,7 +89,7 @@ static float column_scale(const float *weights, size_t in)
         if (!isfinite(magnitude))
             return NAN;
     }
-    return most > 0 ? most / 127 : 1;
+    return most > 0 ? fmaxf(most / 127, FLT_MIN) : 1;
 }
 
 static void pack_column(const ce_linear *l, char *to, const float *weights, float scale, float *sum)
@@ -139,6 +139,7 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define TALL 1
 #define TALL_INT8 1
 #include "kernels/vectors.h"
+
 #include "kernels/linear_block.h"
 
 #if defined(__x86_64__)
@@ -150,6 +151,7 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define TALL 3
 #define TALL_INT8 2
 #include "kernels/vectors.h"
+
 #include "kernels/linear_block.h"
 
 #define AVX512 "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
@@ -162,6 +164,7 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define TALL 12
 #define TALL_INT8 8
 #include "kernels/vectors.h"
+
 #include "kernels/linear_block.h"
 
 #define SUFFIX _avx512_vnni
@@ -172,6 +175,7 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define TALL 12
 #define TALL_INT8 8
 #include "kernels/vectors.h"
+
 #include "kernels/linear_block.h"
 
 #define SUFFIX _avx512_bf16
@@ -182,6 +186,7 @@ void ce_linear_pack(const ce_linear *l, size_t panel, const float *weights, size
 #define TALL 12
 #define TALL_INT8 8
 #include "kernels/vectors.h"
+
 #include "kernels/linear_block.h"
 #endif
 

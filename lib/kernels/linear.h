@@ -11,13 +11,14 @@
 
 #include <stddef.h>
 
-/* Columns (outputs) of a panel. */
-enum { CE_PANEL = 32 };
+/* Columns (outputs) of a panel, and the inputs up to which no sum of 255 * 127 leaves 32 bits. */
+enum { CE_PANEL = 32, CE_LINEAR_IN_MAX = 66311 };
 
 typedef struct ce_linear {
-    ce_number number;    /* of weights and inputs */
-    size_t in, out;      /* any, at least 1 */
-    const void *panels;  /* [panels][in / group, rounded up][CE_PANEL][group]; group 1 of fp32, 2 of bf16, 4 of int8 */
+    ce_number number; /* of weights and inputs */
+    size_t in, out;   /* any, at least 1; in at most CE_LINEAR_IN_MAX */
+    const void *
+        panels; /* [panels][in / group, rounded up][CE_PANEL][group]; group 1 of fp32, 2 of bf16, 4 of int8 */
     const float *bias;   /* [panels * CE_PANEL] */
     const float *scales; /* int8: [panels * CE_PANEL], of each column */
     const float *sums;   /* int8: [panels * CE_PANEL], of each column's integers */
@@ -36,8 +37,9 @@ typedef enum ce_activation {
 typedef struct ce_linear_output {
     ce_rows rows; /* fp32 or bf16 */
     ce_activation activation;
-    const float *multiply; /* [panels * CE_PANEL] (of a gate: half of it), after the activation; or NULL */
-    int add;               /* to what the rows hold: a residual; fp32 only, without an activation */
+    const float
+        *multiply; /* [panels * CE_PANEL] (of a gate: half of it), after the activation; or NULL */
+    int add;       /* to what the rows hold: a residual; fp32 only, without an activation */
 } ce_linear_output;
 
 static inline size_t ce_linear_panels(size_t out)
@@ -49,7 +51,8 @@ static inline size_t ce_linear_panels(size_t out)
 size_t ce_linear_bytes(ce_number number, size_t in, size_t out);
 
 /* A layer in such a piece, aligned to 64 bytes. Nothing is read or written. */
-void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out, const void *memory);
+void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out,
+                     const void *memory);
 
 /* Write a panel of a layer placed in writable memory: `columns` (1 to CE_PANEL) rows of weights, `stride` floats apart,
  * and their biases (NULL: zeros). Columns that are left over become zeros. int8: each column is scaled by its largest

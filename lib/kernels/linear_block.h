@@ -54,7 +54,8 @@ TARGET INLINE NAME(vf) NAME(add_pairs)(NAME(vf) sum, const char *pairs, uint32_t
 {
 #if HAS_BF16
     __m512i b = _mm512_loadu_si512(pairs);
-    return (NAME(vf))_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)b);
+    return (NAME(vf))_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)x),
+                                      (__m512bh)b);
 #else
     NAME(vu) b = (NAME(vu))NAME(load)((const float *)pairs);
     union {
@@ -160,8 +161,8 @@ TARGET INLINE NAME(columns) NAME(columns_of)(const ce_linear *l, size_t column, 
     return all;
 }
 
-TARGET INLINE NAME(vf) NAME(value)(const NAME(columns) * all, const ce_row_scale *scale,
-                                   const float *sum, int int8)
+TARGET INLINE NAME(vf)
+    NAME(value)(const NAME(columns) * all, const ce_row_scale *scale, const float *sum, int int8)
 {
     NAME(vf) x = NAME(load)(sum);
     if (int8) {
@@ -180,6 +181,8 @@ TARGET INLINE void NAME(put)(const ce_linear_output *out, char *row, size_t colu
         x *= NAME(load)(out->multiply + column);
     if (out->rows.number == CE_NUMBER_BF16) {
         NAME(store_narrow_some)((uint16_t *)row + column, x, width - column);
+        for (size_t i = width; column + LANES >= width && i % 4; i++)
+            ((uint16_t *)row)[i] = 0;
         return;
     }
     float *to = (float *)row + column;
@@ -245,55 +248,51 @@ NAME(finish)(const ce_linear *l, const ce_linear_output *out, size_t panel, cons
 
 /* ---- Tiles --------------------------------------------------------------------------------- */
 
-#define EACH_HEIGHT(dot)                      \
-    switch (rows) {                           \
-    case 1:                                   \
-        dot(in, tile, 1);                     \
-        break;                                \
-    case 2:                                   \
-        dot(in, tile, 2);                     \
-        break;                                \
-    case 3:                                   \
-        dot(in, tile, 3);                     \
-        break;                                \
-    case 4:                                   \
-        dot(in, tile, 4);                     \
-        break;                                \
-    case 5:                                   \
-        dot(in, tile, 5);                     \
-        break;                                \
-    case 6:                                   \
-        dot(in, tile, 6);                     \
-        break;                                \
-    case 7:                                   \
-        dot(in, tile, 7);                     \
-        break;                                \
-    case 8:                                   \
-        dot(in, tile, 8);                     \
-        break;                                \
-    case 9:                                   \
-        dot(in, tile, 9);                     \
-        break;                                \
-    case 10:                                  \
-        dot(in, tile, 10);                    \
-        break;                                \
-    case 11:                                  \
-        dot(in, tile, 11);                    \
-        break;                                \
-    case 12:                                  \
-        dot(in, tile, 12);                    \
-        break;                                \
+#define EACH_HEIGHT(dot)   \
+    switch (rows) {        \
+    case 1:                \
+        dot(in, tile, 1);  \
+        break;             \
+    case 2:                \
+        dot(in, tile, 2);  \
+        break;             \
+    case 3:                \
+        dot(in, tile, 3);  \
+        break;             \
+    case 4:                \
+        dot(in, tile, 4);  \
+        break;             \
+    case 5:                \
+        dot(in, tile, 5);  \
+        break;             \
+    case 6:                \
+        dot(in, tile, 6);  \
+        break;             \
+    case 7:                \
+        dot(in, tile, 7);  \
+        break;             \
+    case 8:                \
+        dot(in, tile, 8);  \
+        break;             \
+    case 9:                \
+        dot(in, tile, 9);  \
+        break;             \
+    case 10:               \
+        dot(in, tile, 10); \
+        break;             \
+    case 11:               \
+        dot(in, tile, 11); \
+        break;             \
+    case 12:               \
+        dot(in, tile, 12); \
+        break;             \
     }
 
-TARGET static void NAME(tile_fp32)(const NAME(reads) * in, NAME(tile) * tile, int rows)
-{
-    EACH_HEIGHT(NAME(dot_fp32))
-}
+TARGET static void NAME(tile_fp32)(const NAME(reads) * in, NAME(tile) * tile,
+                                   int rows){EACH_HEIGHT(NAME(dot_fp32))}
 
-TARGET static void NAME(tile_bf16)(const NAME(reads) * in, NAME(tile) * tile, int rows)
-{
-    EACH_HEIGHT(NAME(dot_bf16))
-}
+TARGET static void NAME(tile_bf16)(const NAME(reads) * in, NAME(tile) * tile,
+                                   int rows){EACH_HEIGHT(NAME(dot_bf16))}
 
 TARGET static void NAME(tile_int8)(const NAME(reads) * in, NAME(tile) * tile, int rows)
 {
@@ -326,7 +325,8 @@ TARGET static void NAME(linear)(const ce_linear *l, const ce_rows *in, size_t co
                 NAME(tile_bf16)(&reads, &tile, (int)rows);
             else
                 NAME(tile_int8)(&reads, &tile, (int)rows);
-            NAME(finish)(l, out, panel, &tile, in->scales ? in->scales + row : NULL, row, (int)rows);
+            NAME(finish)
+            (l, out, panel, &tile, in->scales ? in->scales + row : NULL, row, (int)rows);
         }
     }
 }

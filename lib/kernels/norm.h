@@ -11,8 +11,8 @@ typedef struct ce_norm {
     int centred; /* LayerNorm; else RMSNorm */
     size_t width;
     float eps;
-    const float *gain; /* [width] */
-    const float *bias; /* [width], or NULL */
+    const float *gain;   /* [width] */
+    const float *bias;   /* [width], or NULL */
     const float *smooth; /* [width], or NULL: what `low` gets is multiplied by it */
 } ce_norm;
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Places tried for the children of a node before the end of the array is taken: bounds the work on any vocabulary. */
-enum { TRIES = 128, BYTES = 256 };
+enum { TRIES = 128, BYTES = 256, FEW = 24 };
 
 /* LEAF is the base of all nodes without children. One of 256 bases is given to no node at all, so that every free slot can
  * have a byte by which no base leads to it. */
@@ -123,6 +123,33 @@ static size_t find_base(builder *b, const unsigned char *bytes, size_t count)
     return base;
 }
 
+static unsigned char byte_of(const builder *b, uint32_t i, uint32_t depth)
+{
+    return (unsigned char)b->keys[b->order[i]].text[depth];
+}
+
+/* Few keys, as most nodes have, are not worth looking at every byte that there is. */
+static size_t sort_few(builder *b, range r, unsigned char *bytes, uint32_t *counts)
+{
+    size_t different = 0;
+    for (uint32_t i = r.first; i < r.last; i++) {
+        unsigned char byte = byte_of(b, i, r.depth);
+        uint32_t key = b->order[i], at = i;
+        for (; at > r.first && byte_of(b, at - 1, r.depth) > byte; at--)
+            b->order[at] = b->order[at - 1];
+        b->order[at] = key;
+    }
+    for (uint32_t i = r.first; i < r.last; i++) {
+        unsigned char byte = byte_of(b, i, r.depth);
+        if (different == 0 || bytes[different - 1] != byte) {
+            bytes[different] = byte;
+            counts[different++] = 0;
+        }
+        counts[different - 1]++;
+    }
+    return different;
+}
+
 /* Sort order[first .. last) by the byte at `depth`. The different bytes, and how many keys have each. */
 static size_t sort_by_byte(builder *b, range r, unsigned char *bytes, uint32_t *counts)
 {
@@ -158,6 +185,8 @@ static int add_children(builder *b, range r)
     if (r.last - r.first == 1) {
         bytes[0] = (unsigned char)b->keys[b->order[r.first]].text[r.depth];
         counts[0] = 1;
+    } else if (r.last - r.first <= FEW) {
+        different = sort_few(b, r, bytes, counts);
     } else {
         different = sort_by_byte(b, r, bytes, counts);
     }

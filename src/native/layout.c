@@ -48,8 +48,7 @@ static void place_smoothing(cursor *c, const ce_native_model *model, ce_native_l
     layer->qkv_smooth = take_vector(c, a->hidden);
     layer->up_smooth = take_vector(c, a->hidden);
     if (model->down_number == CE_NUMBER_INT8)
-        layer->down_smooth =
-            take_vector(c, ce_linear_panels(a->intermediate) * (size_t)CE_PANEL);
+        layer->down_smooth = take_vector(c, ce_linear_panels(a->intermediate) * (size_t)CE_PANEL);
 }
 
 static void place_layer(cursor *c, const ce_native_model *model, ce_native_layer *layer)

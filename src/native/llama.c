@@ -80,8 +80,7 @@ static void add_network(const ce_lane *lane, const ce_native_layer *layer, uint3
     ce_lane_record(lane, index, CE_RANGE_DOWN, mid, count, a->intermediate);
     if (low_mid.data != mid.data)
         ce_lane_convert(lane, mid, count, a->intermediate, low_mid);
-    ce_lane_layer(lane, &layer->down, low_mid, count,
-                  (ce_linear_output){.rows = x, .add = 1});
+    ce_lane_layer(lane, &layer->down, low_mid, count, (ce_linear_output){.rows = x, .add = 1});
 }
 
 void ce_llama_forward(ce_lane *lane)

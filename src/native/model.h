@@ -65,8 +65,7 @@ static inline size_t ce_native_kv_width(const ce_architecture *a)
 /* Of a vector. */
 static inline size_t ce_native_dim(const ce_architecture *a)
 {
-    return a->dense_count ? a->dense[a->dense_count - 1].out
-                          : (size_t)a->hidden * a->pooling_count;
+    return a->dense_count ? a->dense[a->dense_count - 1].out : (size_t)a->hidden * a->pooling_count;
 }
 
 static inline int ce_native_is_bert(const ce_architecture *a)

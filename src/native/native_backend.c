@@ -53,6 +53,11 @@ static void choose_numbers(ce_native_model *model)
 static int outline(const ce_architecture *a, int32_t precision, ce_native_model *model,
                    ce_error *error)
 {
+    size_t q = ce_native_q_width(a);
+    if (a->hidden > CE_LINEAR_IN_MAX || a->intermediate > CE_LINEAR_IN_MAX || q > CE_LINEAR_IN_MAX)
+        return ce_fail(error, CE_E_UNSUPPORTED,
+                       "a layer is %u, %u or %zu wide, the native backend computes up to %d",
+                       a->hidden, a->intermediate, q, CE_LINEAR_IN_MAX);
     model->architecture = a;
     model->precision = precision;
     choose_numbers(model);
@@ -175,9 +180,9 @@ static int load_model(const ce_backend_model *description, void **out, ce_error 
     int status = create(description, description->precision, &model, error);
     *out = NULL;
     if (status == CE_OK) {
-        if (description->prepared && ce_store_open(&model->store, description->prepared,
-                                                   description->prepared_key,
-                                                   ce_layout_bytes(model)))
+        if (description->prepared &&
+            ce_store_open(&model->store, description->prepared, description->prepared_key,
+                          ce_layout_bytes(model)))
             ce_layout_place(model, model->store.data);
         else
             status = prepare(model, description, error);

@@ -202,8 +202,8 @@ static float frequency(const ce_rope_scaling *rope, size_t pair, const float *fa
     case CE_ROPE_LINEAR:
         return inverse / (float)rope->factor;
     case CE_ROPE_LONGROPE:
-        return 1.0f / (factors[pair] * powf((float)rope->theta,
-                                            (float)(2 * pair) / (float)rope->rotary_dim));
+        return 1.0f / (factors[pair] *
+                       powf((float)rope->theta, (float)(2 * pair) / (float)rope->rotary_dim));
     case CE_ROPE_LLAMA3:
         break;
     }
@@ -245,7 +245,7 @@ static ce_stretch share(ce_stretch all, int index, int lanes)
 {
     size_t count = all.end - all.begin;
     return (ce_stretch){all.begin + count * (size_t)index / (size_t)lanes,
-                     all.begin + count * (size_t)(index + 1) / (size_t)lanes};
+                        all.begin + count * (size_t)(index + 1) / (size_t)lanes};
 }
 
 ce_stretch ce_lane_rows(const ce_lane *lane, size_t count)
@@ -460,8 +460,7 @@ static const float *through_dense(const ce_pass *p, float *vector, float *other)
     const ce_architecture *a = p->model->architecture;
     for (uint32_t i = 0; i < a->dense_count; i++) {
         ce_rows in = {.data = vector, .stride = p->head_floats * sizeof(float)};
-        ce_linear_output out = {
-            .rows = {.data = other, .stride = p->head_floats * sizeof(float)}};
+        ce_linear_output out = {.rows = {.data = other, .stride = p->head_floats * sizeof(float)}};
         const ce_linear *linear = &p->model->weights.dense[i];
         ce_linear_run(linear, &in, 1, 0, ce_linear_panels(linear->out), &out, p->model->isa);
         activate(&a->dense[i], other);
@@ -487,8 +486,8 @@ void ce_lane_pool(const ce_lane *lane)
             kept ? 1 : (size_t)(p->batch->cu_seqlens[text + 1] - p->batch->cu_seqlens[text]);
         ce_rows rows = ce_rows_from(&lane->x, row);
         for (uint32_t i = 0; i < a->pooling_count; i++)
-            ce_pool_rows(a->poolings[i], &rows, tokens, a->hidden,
-                         vector + (size_t)i * a->hidden, p->model->isa);
+            ce_pool_rows(a->poolings[i], &rows, tokens, a->hidden, vector + (size_t)i * a->hidden,
+                         p->model->isa);
         memcpy(p->out + text * dim, through_dense(p, vector, vector + p->head_floats),
                dim * sizeof(float));
     }
@@ -509,8 +508,7 @@ static size_t layer_bytes(const ce_native_model *model)
 static void forward(void *argument, int index)
 {
     ce_pass *p = argument;
-    ce_lane lane = {
-        .pass = p, .index = index, .x = p->x, .low = p->low, .rows = p->batch->tokens};
+    ce_lane lane = {.pass = p, .index = index, .x = p->x, .low = p->low, .rows = p->batch->tokens};
     if (ce_native_is_bert(p->model->architecture))
         ce_bert_forward(&lane);
     else
@@ -531,8 +529,9 @@ int ce_pass_run(ce_native_model *model, const ce_batch *batch, ce_team *team,
     size_t size = place(&pass, NULL);
     ce_scratch *scratch = take_scratch(model, size);
     if (!scratch)
-        return ce_fail(error, CE_E_NO_MEMORY, "no memory for a pass of %zu tokens, which takes %zu bytes",
-                       batch->tokens, size);
+        return ce_fail(error, CE_E_NO_MEMORY,
+                       "no memory for a pass of %zu tokens, which takes %zu bytes", batch->tokens,
+                       size);
     place(&pass, scratch->data);
     if (!ce_native_is_bert(model->architecture))
         fill_turns(&pass);

@@ -33,15 +33,16 @@ typedef struct ce_pass {
     ce_rows low;     /* [tokens, hidden]: what a linear layer reads; x itself in fp32 BERT */
     ce_rows qkv;     /* [tokens, q + 2 kv] */
     ce_rows context; /* [tokens, q]: what attention found */
-    ce_rows first_x, first_low, first_q; /* [texts, ...]: the one token of each text that the last layer computes */
-    ce_rows low_context;                 /* int8: [tokens, q] */
+    ce_rows first_x, first_low,
+        first_q;         /* [texts, ...]: the one token of each text that the last layer computes */
+    ce_rows low_context; /* int8: [tokens, q] */
     /* A block for each lane, or one for all of them. */
-    ce_rows wide;      /* [block, q + 2 kv] fp32: q, k and v before they are turned */
-    ce_rows mid;       /* [block, intermediate] */
-    ce_rows low_mid;   /* int8 */
-    float *cos, *sin;  /* [tokens, rotary_dim / 2] */
+    ce_rows wide;         /* [block, q + 2 kv] fp32: q, k and v before they are turned */
+    ce_rows mid;          /* [block, intermediate] */
+    ce_rows low_mid;      /* int8 */
+    float *cos, *sin;     /* [tokens, rotary_dim / 2] */
     int32_t *row_numbers; /* [tokens]: 0, 1, 2, ... */
-    char *attention;   /* scratch memory for each lane */
+    char *attention;      /* scratch memory for each lane */
     size_t attention_bytes;
     float *heads; /* for each lane: vectors on their way through Dense modules */
     size_t head_floats;
@@ -51,8 +52,8 @@ typedef struct ce_pass {
 typedef struct ce_lane {
     ce_pass *pass;
     int index;
-    ce_rows x, low;     /* of the pass, or the first tokens' */
-    size_t rows;        /* that are left: tokens, or texts in a single last layer */
+    ce_rows x, low; /* of the pass, or the first tokens' */
+    size_t rows;    /* that are left: tokens, or texts in a single last layer */
 } ce_lane;
 
 /* One batch to `out` [texts, dim], on all threads of the team. */

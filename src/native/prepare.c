@@ -87,16 +87,16 @@ typedef struct source {
     const ce_native_model *model;
     const ce_weights *weights;
     names names;
-    float *rows;     /* CE_PANEL rows of the widest input */
-    float *smooth;   /* [widest] of the layer that is being written */
-    float *fold_v;   /* [widest]: what the rows of v are divided by */
-    float *largest;  /* [widest] */
+    float *rows;    /* CE_PANEL rows of the widest input */
+    float *smooth;  /* [widest] of the layer that is being written */
+    float *fold_v;  /* [widest]: what the rows of v are divided by */
+    float *largest; /* [widest] */
 } source;
 
 static int choose_names(const ce_architecture *a, const ce_weights *weights, names *out,
                         ce_error *error)
 {
-    static const char *const prefixes[] = {"",       "bert.",       "roberta.", "distilbert.",
+    static const char *const prefixes[] = {"",       "bert.",      "roberta.", "distilbert.",
                                            "model.", "camembert.", NULL};
     static const names *const all[] = {[CE_FAMILY_BERT] = &bert,
                                        [CE_FAMILY_DISTILBERT] = &distilbert,

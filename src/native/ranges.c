@@ -11,8 +11,7 @@ int ce_ranges_create(ce_ranges *ranges, const ce_architecture *a, ce_error *erro
     size_t q = (size_t)a->heads * a->head_dim;
     ranges->width = q > width ? q : width;
     ranges->largest = ce_calloc((size_t)a->layers * CE_RANGE_PLACES * ranges->width, sizeof(float));
-    return ranges->largest ? CE_OK
-                           : ce_fail(error, CE_E_NO_MEMORY, "no memory for a calibration");
+    return ranges->largest ? CE_OK : ce_fail(error, CE_E_NO_MEMORY, "no memory for a calibration");
 }
 
 void ce_ranges_free(ce_ranges *ranges)

@@ -56,7 +56,7 @@ int ce_store_open(ce_store *store, const char *path, const char *key, size_t siz
         return 0;
     int found = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
                 (uint64_t)info.st_size == HEADER_BYTES + (uint64_t)size &&
-                map(store, fd, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE);
+                map(store, fd, size, PROT_READ, MAP_PRIVATE);
     close(fd);
     if (found && !is_ours(store, key)) {
         ce_store_close(store);

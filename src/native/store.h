@@ -11,7 +11,7 @@ typedef struct ce_store {
     size_t mapped;
     void *data; /* [size], aligned to 64 bytes */
     size_t size;
-    int in_file; /* pages that the system can take back */
+    int in_file;            /* pages that the system can take back */
     char *path, *temporary; /* of a file that is being written, or NULL */
 } ce_store;
 

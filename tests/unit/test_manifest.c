@@ -171,7 +171,8 @@ static void test_the_models_own_precision_may_be_another_one(void **state)
     ce_pack_close(pack);
     snprintf(text, sizeof text, "{\"precision\":\"fp4\",%s", plain + 1);
     assert_int_equal(read_text(text, &pack), CE_E_BAD_MODEL);
-    assert_non_null(strstr(error.message, "precision is none of fp32, bf16, fp16, int8, int8-accurate"));
+    assert_non_null(
+        strstr(error.message, "precision is none of fp32, bf16, fp16, int8, int8-accurate"));
     ce_pack_close(pack);
 }
 

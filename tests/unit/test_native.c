@@ -5,8 +5,8 @@
 #include "base/barrier.h"
 #include "base/mem.h"
 #include "citadel_embed.h"
-#include "native/native_backend.h"
 #include "native/architecture.h"
+#include "native/native_backend.h"
 #include "native/weights.h"
 
 #include <fcntl.h>
@@ -249,7 +249,8 @@ static ce_batch batch_of(const int *order, int count)
                       .texts = (size_t)count};
 }
 
-static int calibrate(void *user, int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+static int calibrate(void *user,
+                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
                      void *argument, ce_error *failure)
 {
     (void)user;
@@ -402,8 +403,8 @@ static void test_single_tokens_are_those_of_all(void **state)
     static float one[TEXTS * DIM_MAX], both[TEXTS * 2 * DIM_MAX];
     static const ce_pooling poolings[] = {CE_POOL_CLS, CE_POOL_LAST};
     for (int i = 0; i < 4; i++) {
-        ce_architecture a = i < 2 ? bert_of(poolings[i % 2])
-                                  : llama_of(CE_FAMILY_PHI3, poolings[i % 2]);
+        ce_architecture a =
+            i < 2 ? bert_of(poolings[i % 2]) : llama_of(CE_FAMILY_PHI3, poolings[i % 2]);
         if (i < 2)
             write_bert(&a);
         else
@@ -450,8 +451,10 @@ static void test_what_is_missing_is_named(void **state)
     int folder = open(directory, O_RDONLY | O_DIRECTORY);
     ce_weights *weights;
     assert_int_equal(ce_weights_open(folder, "", &weights, &error), CE_OK);
-    const ce_backend_model description = {
-        .form = "native", .precision = CITADEL_PRECISION_FP32, .architecture = &a, .weights = weights};
+    const ce_backend_model description = {.form = "native",
+                                          .precision = CITADEL_PRECISION_FP32,
+                                          .architecture = &a,
+                                          .weights = weights};
     void *model;
     assert_int_equal(ce_native_backend.model_load(&description, &model, &error), CE_E_BAD_MODEL);
     assert_null(model);
