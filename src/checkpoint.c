@@ -46,6 +46,11 @@ static int prepared_path(const ce_config *config, const ce_pack *pack, const cha
     return CE_OK;
 }
 
+ce_isa ce_checkpoint_isa(const ce_config *config)
+{
+    return config->optimization ? (ce_isa)config->isa : CE_ISA_GENERIC;
+}
+
 int ce_checkpoint_load(citadel_model *model, ce_error *error)
 {
     const ce_pack *pack = model->pack;
@@ -68,7 +73,7 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
         .prepared_key = key,
         .calibrate = ce_calibration_run,
         .calibration = model,
-        .isa = config->optimization ? config->isa : CE_ISA_GENERIC,
+        .isa = ce_checkpoint_isa(config),
     };
     status = model->backend->model_load(&description, &model->backend_model, error);
     ce_free(path);

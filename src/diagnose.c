@@ -1,6 +1,7 @@
 /* What there is to compute with: processor, backend, devices; models, and their forms. */
 #include "backend_open.h"
 #include "base/mem.h"
+#include "checkpoint.h"
 #include "engine.h"
 #include "form.h"
 #include "lines.h"
@@ -73,6 +74,8 @@ static int diagnose(citadel_engine *engine, citadel_diagnostics *given, ce_error
     ce_cpu_read(&cpu);
     describe_cpu(&cpu, &known);
     describe_backend(&engine->config, &known);
+    snprintf(known.native, sizeof known.native, "%s",
+             ce_isa_name(ce_checkpoint_isa(&engine->config)));
     known.threads = engine->config.threads;
     known.cpus = ce_workers_available_cpus();
     known.process_bytes = ce_memory_resident();
@@ -103,14 +106,29 @@ typedef struct names {
     size_t count;
 } names;
 
-/* What a line cannot show is no name for one. */
-static int is_model(const char *folder, size_t length, const char *name)
+static int has_file(const char *folder, size_t length, const char *name, const char *file)
 {
     char path[4096];
+    int printed = snprintf(path, sizeof path, "%.*s/%s/%s", (int)length, folder, name, file);
+    return printed < (int)sizeof path && access(path, F_OK) == 0;
+}
+
+static int has_one_of(const char *folder, size_t length, const char *name,
+                      const char *const files[2])
+{
+    return has_file(folder, length, name, files[0]) || has_file(folder, length, name, files[1]);
+}
+
+/* A pack, or a folder as it was published. What a line cannot show is no name for one. */
+static int is_model(const char *folder, size_t length, const char *name)
+{
+    static const char *const descriptions[] = {"config.json", "modules.json"};
+    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json"};
     if (name[0] == '.' || strchr(name, '\n'))
         return 0;
-    int printed = snprintf(path, sizeof path, "%.*s/%s/citadel.json", (int)length, folder, name);
-    return printed < (int)sizeof path && access(path, F_OK) == 0;
+    return has_file(folder, length, name, "citadel.json") ||
+           (has_one_of(folder, length, name, descriptions) &&
+            has_one_of(folder, length, name, weights));
 }
 
 static int has_name(const names *found, const char *name)

@@ -11,6 +11,7 @@
 
 #define GOOD "✓"
 #define BAD "✗"
+#define NOTE "·" /* not there, and not needed */
 
 typedef struct checkup {
     session session;
@@ -36,18 +37,17 @@ static void check_config(checkup *c)
     buffer_free(&text);
 }
 
-static void check_backend(checkup *c)
+static void check_backends(checkup *c)
 {
-    if (c->found.backend[0]) {
-        buffer_format(&c->out, GOOD " backend: %s\n", c->found.backend);
-        return;
-    }
-    c->can_embed = false;
-    buffer_format(&c->out,
-                  BAD
-                  " backend: %s\n    do: install libcitadel_torch.so beside the library, or name "
-                  "it in CITADEL_TORCH_BACKEND; it needs libtorch, see docs/quickstart.md\n",
-                  c->found.backend_error);
+    buffer_format(&c->out, GOOD " native backend: %s\n", c->found.native);
+    if (c->found.backend[0])
+        buffer_format(&c->out, GOOD " torch backend: %s\n", c->found.backend);
+    else
+        buffer_format(&c->out,
+                      NOTE " torch backend: %s\n    only packs need it: install "
+                           "libcitadel_torch.so beside the library, or name it in "
+                           "CITADEL_TORCH_BACKEND; see docs/quickstart.md\n",
+                      c->found.backend_error);
 }
 
 static void check_cpu(checkup *c)
@@ -59,7 +59,7 @@ static void check_cpu(checkup *c)
         buffer_format(&c->out, GOOD " CPU: %s\n", f->cpu);
     else
         buffer_format(&c->out, BAD " CPU: no AVX2 to be seen in /proc/cpuinfo\n"
-                                   "    do: nothing; TorchScript runs on any CPU, slowly\n");
+                                   "    do: nothing; models run on any CPU, slowly\n");
     if (f->mixed_precision)
         buffer_format(&c->out, GOOD " mixed precision: the CPU multiplies bf16\n");
     else
@@ -99,8 +99,8 @@ static void check_compile(checkup *c)
     if (c->found.compiled)
         buffer_format(&c->out, GOOD " compile: the backend runs compiled forms\n");
     else
-        buffer_format(&c->out, BAD " compile: no backend that runs compiled forms\n"
-                                   "    do: see the backend\n");
+        buffer_format(&c->out, NOTE " compile: no backend that runs compiled forms\n"
+                                    "    only packs have such forms\n");
     if (compiler)
         buffer_format(&c->out, GOOD " C++ compiler: %s, to export compiled forms\n", compiler);
     else
@@ -150,19 +150,33 @@ static void indent(buffer *out, const char *text)
     }
 }
 
+/* The forms of a pack are listed without libtorch too, but only that computes them. */
+static bool lacks_backend(const checkup *c, const buffer *forms)
+{
+    static const char native[] = "taken: native ";
+    return !c->found.backend[0] && strncmp(forms->data, native, strlen(native)) != 0;
+}
+
 static bool check_model(checkup *c, const char *name)
 {
     buffer text = {0};
     citadel_error error = CITADEL_ERROR_INIT;
     bool usable = session_forms(&c->session, name, &text, &error);
-    if (usable) {
+    if (!usable) {
+        buffer_format(&c->out,
+                      BAD " model %s: %s\n    do: see docs/native.md for folders, export packs "
+                          "again; or take it out of the configuration or the model path\n",
+                      name, error.message);
+    } else if (lacks_backend(c, &text)) {
+        usable = false;
+        buffer_format(&c->out,
+                      BAD " model %s: it is a pack, and there is no torch backend\n"
+                          "    do: install the torch backend, or use the folder that it was "
+                          "exported from\n",
+                      name);
+    } else {
         buffer_format(&c->out, GOOD " model %s\n", name);
         indent(&c->out, text.data);
-    } else {
-        buffer_format(&c->out,
-                      BAD " model %s: %s\n    do: export it again, or take it out of the "
-                          "configuration or the model path\n",
-                      name, error.message);
     }
     buffer_free(&text);
     return usable;
@@ -184,8 +198,8 @@ static void check_models(checkup *c)
         c->can_embed = false;
         buffer_format(&c->out,
                       BAD " models: none that can be used\n"
-                          "    do: export one, 'python -m citadel_embed.export SOURCE DEST', "
-                          "into a directory of the model path ('citadel-embed config')\n");
+                          "    do: put the folder of one into a directory of the model path "
+                          "('citadel-embed config')\n");
     }
     buffer_free(&names);
 }
@@ -201,7 +215,7 @@ static bool examine(checkup *c)
     }
     c->can_embed = true;
     check_config(c);
-    check_backend(c);
+    check_backends(c);
     check_device(c);
     check_compile(c);
     check_cpu(c);

@@ -81,7 +81,7 @@ static const command commands[] = {
      "\n"
      "Examples:\n"
      "  citadel-embed embed --model all-MiniLM-L6-v2 'How do I reset my password?'\n"
-     "  citadel-embed embed --model ./my-pack --input texts.txt --format npy --output texts.npy\n"
+     "  citadel-embed embed --model ./my-model --input texts.txt --format npy --output texts.npy\n"
      "  zcat docs.jsonl.gz | citadel-embed embed --model my-model --prompt-name document\n",
      check_texts, run_embed},
     {COMMAND_TOKENIZE, "tokenize", "texts to token ids",
@@ -111,10 +111,10 @@ static const command commands[] = {
      "Usage: citadel-embed info [OPTION...] MODEL\n"
      "\n"
      "Load a model, which checks it, and show what it is: size, limits, prompts, identity, how\n"
-     "closely it agrees with the vectors stored in its pack, and which form computes, and why.\n",
+     "closely a pack agrees with the vectors stored in it, and which form computes, and why.\n",
      "Examples:\n"
      "  citadel-embed info all-MiniLM-L6-v2\n"
-     "  citadel-embed info --json ./my-pack\n",
+     "  citadel-embed info --json ./my-model\n",
      check_info, run_info},
     {COMMAND_WARMUP, "warmup", "load models and compute with them, to see that they are ready",
      "Usage: citadel-embed warmup [OPTION...] --all-models\n"
@@ -125,7 +125,7 @@ static const command commands[] = {
      "'All models ready for inference' follows, else the exit code is 1.\n",
      "Examples:\n"
      "  citadel-embed warmup --all-models\n"
-     "  citadel-embed warmup --time-budget 5000 all-MiniLM-L6-v2 ./my-pack\n",
+     "  citadel-embed warmup --time-budget 5000 all-MiniLM-L6-v2 ./my-model\n",
      check_warmup, run_warmup},
     {COMMAND_CONFIG, "config", "the effective configuration",
      "Usage: citadel-embed config [OPTION...]\n"
@@ -140,8 +140,9 @@ static const command commands[] = {
     {COMMAND_DOCTOR, "doctor", "what there is to compute with",
      "Usage: citadel-embed doctor [OPTION...]\n"
      "\n"
-     "Look at the backend, CUDA, the CPU, the models with their forms, and memory. A line with a ✓ is\n"
-     "well; one with a ✗ is followed by what to do. The exit code is 0 unless nothing can be embedded.\n",
+     "Look at the backends, CUDA, the CPU, the models with their forms, and memory. A line with a ✓ is\n"
+     "well; one with a ✗ is followed by what to do; one with a · is not needed. The exit code is 0\n"
+     "unless nothing can be embedded.\n",
      "Examples:\n"
      "  citadel-embed doctor\n"
      "  MIXED_PRECISION_ENABLED=true citadel-embed doctor\n",
@@ -191,14 +192,16 @@ static int print_help(void)
         "  --help       this text; 'citadel-embed COMMAND --help' has the command's options\n"
         "  --version    version and how it was built\n"
         "\n"
-        "A MODEL is a name, looked for along the model path, or the path of a model pack, with a '/' in\n"
-        "it. Packs are made by 'python -m citadel_embed.export'. They can hold code: trust them as you\n"
-        "trust a program. '--option value' and '--option=value' are the same; what follows '--' is text.\n"
+        "A MODEL is a name, looked for along the model path, or a path, with a '/' in it: of a folder of\n"
+        "sentence-transformers or transformers, or of a pack that 'python -m citadel_embed.export' made.\n"
+        "Packs can hold code: trust them as you trust a program. '--option value' and '--option=value'\n"
+        "are the same; what follows '--' is text.\n"
         "\n"
         "Environment:\n"
         "  CITADEL_CONFIG          the configuration file (docs/configuration.md)\n"
         "  CITADEL_MODEL_PATH      directories with models, separated by ':'\n"
         "  CITADEL_THREADS         compute threads\n"
+        "  CITADEL_BACKEND         auto, native or torch: who computes\n"
         "  CITADEL_TORCH_BACKEND   file of the libtorch backend\n"
         "  INFERENCE_OPTIMIZATION, TORCH_COMPILE_ENABLED, MIXED_PRECISION_ENABLED\n"
         "                          true or false: which forms of a model may be taken\n"

@@ -48,7 +48,7 @@ static const char *const formats[] = {"json", "npy", "text", NULL};
 /* clang-format off */
 static const option options[] = {
     {MODEL, STRING, "model", "MODEL", AT(model), 0, 0, NULL,
-     "name of a model, or the path of a model pack (with a '/' in it)"},
+     "name of a model, or the path of its folder or pack (with a '/' in it)"},
     {COMPUTES, CHOICE, "precision", "P", AT(precision), 0, 0, precisions,
      "auto (see --mixed-precision), fp32, bf16, fp16, int8, int8-accurate"},
     {CHOOSES, CHOICE, "backend", "B", AT(backend), 0, 0, backends,

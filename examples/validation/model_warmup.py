@@ -19,9 +19,12 @@ TEXTS = ("a short text", " ".join(["a text that is somewhat longer"] * 4), " ".j
 
 
 def all_models() -> list[str]:
-    """The model packs in the directories of CITADEL_MODEL_PATH."""
+    """The model packs and folders in the directories of CITADEL_MODEL_PATH."""
     folders = [Path(part) for part in os.environ.get("CITADEL_MODEL_PATH", "").split(":") if part]
-    return sorted({pack.parent.name for folder in folders for pack in folder.glob("*/citadel.json")})
+    files = ("citadel.json", "model.safetensors", "model.safetensors.index.json")
+    return sorted(
+        {found.parent.name for folder in folders for name in files for found in folder.glob(f"*/{name}")}
+    )
 
 
 def warm_up(engine: InferenceEngine, name: str, iterations: int) -> bool:
@@ -40,7 +43,7 @@ def warm_up(engine: InferenceEngine, name: str, iterations: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--all-models", action="store_true", help="every pack in CITADEL_MODEL_PATH")
+    parser.add_argument("--all-models", action="store_true", help="every model in CITADEL_MODEL_PATH")
     parser.add_argument("--iterations", type=int, default=3, help="of each length (%(default)s)")
     arguments = parser.parse_args()
     names = all_models() if arguments.all_models else arguments.names

@@ -317,6 +317,7 @@ class _Diagnostics(ctypes.Structure):
         ("process_bytes", c_uint64),
         ("device_allocated", c_uint64),
         ("device_reserved", c_uint64),
+        ("native", c_char * 32),
     ]
 
 
@@ -960,7 +961,7 @@ def _check_layout() -> None:
         _TokenizeOptions: 48,
         _Span: 16,
         _Tokens: 56,
-        _Diagnostics: 816,
+        _Diagnostics: 848,
     }
     for struct, size in sizes.items():
         if ctypes.sizeof(struct) != size:

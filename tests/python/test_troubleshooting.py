@@ -56,6 +56,16 @@ def outputs(section, here, service):
     return found
 
 
+def test_refused_folder(here, service):
+    (shown,) = outputs("A folder is refused", here, service)
+    assert "explain:" in shown
+
+
+def test_prepared_weights(here, service):
+    (shown,) = outputs("The first load of a folder takes long every time", here, service)
+    assert "prepared_weights = " in shown and "prepared_path = " in shown
+
+
 def test_compiled_form(here, service):
     why, without = outputs("A compiled form is not used", here, service)
     assert "explain" in why and "form" in why
