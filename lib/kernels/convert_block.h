@@ -4,22 +4,23 @@
 
 TARGET static void NAME(to_bf16)(const float *row, size_t width, uint16_t *to)
 {
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(store_narrow_some)(to + i, NAME(load_some)(row + i, width - i), width - i);
-    NAME(pad_narrow)(to, width);
+    for (size_t i = 0; i < width; i += 4 * LANES) {
+        NAME(four) four = NAME(load_four)(row + i, width - i);
+        NAME(store_narrow_four)(to + i, &four, width - i);
+    }
 }
 
 TARGET static void NAME(to_int8)(const float *row, size_t width, uint8_t *to, ce_row_scale *scale)
 {
-    NAME(range) range = {{0}, {0}, {0}};
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(range_add)(&range, NAME(load_some)(row + i, width - i));
+    NAME(range) range = NAME(range_none)();
+    for (size_t i = 0; i < width; i += 4 * LANES) {
+        NAME(four) four = NAME(load_four)(row + i, width - i);
+        NAME(range_add)(&range, &four);
+    }
     quantum q = NAME(range_quantum)(&range, scale);
     for (size_t i = 0; i < width; i += 4 * LANES) {
-        NAME(vf) value[4];
-        foreach (v, 4)
-            value[v] = NAME(load_at)(row, i + (size_t)v * LANES, width);
-        NAME(quantise)(to + i, value, q, width - i);
+        NAME(four) four = NAME(load_four)(row + i, width - i);
+        NAME(quantise)(to + i, &four, q, width - i);
     }
 }
 

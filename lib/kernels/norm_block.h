@@ -2,6 +2,38 @@
 
 #include "kernels/row_block.h"
 
+TARGET INLINE float NAME(sum_four)(const NAME(four) * four)
+{
+    return NAME(sum)((four->v[0] + four->v[1]) + (four->v[2] + four->v[3]));
+}
+
+TARGET INLINE float NAME(mean)(const float *row, size_t width)
+{
+    NAME(four) sum = {{{0}}};
+    for (size_t i = 0; i < width; i += 4 * LANES) {
+        NAME(four) x = NAME(load_four)(row + i, width - i);
+        foreach (v, 4)
+            sum.v[v] += x.v[v];
+    }
+    return NAME(sum_four)(&sum) / (float)width;
+}
+
+/* Of the distances from the mean. */
+TARGET INLINE float NAME(mean_square)(const float *row, size_t width, float mean)
+{
+    NAME(four) sum = {{{0}}};
+    size_t i = 0;
+    for (; i + 4 * LANES <= width; i += 4 * LANES) {
+        NAME(four) x = NAME(load_four)(row + i, 4 * LANES);
+        foreach (v, 4)
+            sum.v[v] += (x.v[v] - mean) * (x.v[v] - mean);
+    }
+    float square = NAME(sum_four)(&sum);
+    for (; i < width; i++)
+        square += (row[i] - mean) * (row[i] - mean);
+    return square / (float)width;
+}
+
 /* One row on its way. */
 typedef struct NAME(row) {
     const ce_norm *norm;
@@ -10,97 +42,64 @@ typedef struct NAME(row) {
     float mean, factor;
 } NAME(row);
 
-TARGET INLINE float NAME(row_mean)(const float *row, size_t width)
-{
-    NAME(vf) sum[4] = {{0}};
-    size_t i = 0;
-    for (; i + 4 * LANES <= width; i += 4 * LANES)
-        foreach (v, 4)
-            sum[v] += NAME(load)(row + i + v * LANES);
-    for (; i < width; i += LANES)
-        sum[0] += NAME(load_some)(row + i, width - i);
-    return NAME(sum)((sum[0] + sum[1]) + (sum[2] + sum[3])) / (float)width;
-}
-
-TARGET INLINE float NAME(row_mean_square)(const float *row, size_t width, float mean)
-{
-    NAME(vf) sum[4] = {{0}};
-    size_t i = 0;
-    for (; i + 4 * LANES <= width; i += 4 * LANES)
-        foreach (v, 4) {
-            NAME(vf) x = NAME(load)(row + i + v * LANES) - mean;
-            sum[v] += x * x;
-        }
-    for (; i + LANES <= width; i += LANES) {
-        NAME(vf) x = NAME(load)(row + i) - mean;
-        sum[0] += x * x;
-    }
-    float square = NAME(sum)((sum[0] + sum[1]) + (sum[2] + sum[3]));
-    for (; i < width; i++)
-        square += (row[i] - mean) * (row[i] - mean);
-    return square / (float)width;
-}
-
-/* Elements from i on, at most a vector; zeros behind the end of the row. */
-TARGET INLINE NAME(vf) NAME(normalised)(const NAME(row) * row, size_t i)
+/* Elements from i on, at most four vectors. */
+TARGET INLINE NAME(four) NAME(normalised)(const NAME(row) * row, size_t i)
 {
     size_t left = row->norm->width - i;
-    NAME(vf) x = (NAME(load_some)(row->in + i, left) - row->mean) * row->factor;
-    x *= NAME(load_some)(row->norm->gain + i, left);
-    return row->norm->bias ? x + NAME(load_some)(row->norm->bias + i, left) : x;
+    NAME(four) x = NAME(load_four)(row->in + i, left);
+    NAME(four) gain = NAME(load_four)(row->norm->gain + i, left);
+    foreach (v, 4)
+        x.v[v] = (x.v[v] - row->mean) * row->factor * gain.v[v];
+    if (row->norm->bias) {
+        NAME(four) bias = NAME(load_four)(row->norm->bias + i, left);
+        foreach (v, 4)
+            x.v[v] += bias.v[v];
+    }
+    return x;
 }
 
-TARGET INLINE NAME(vf) NAME(smoothed)(const NAME(row) * row, size_t i, NAME(vf) value)
+/* What the next linear layer reads of them. */
+TARGET INLINE NAME(four) NAME(smoothed)(const NAME(row) * row, size_t i, NAME(four) x)
 {
-    const float *smooth = row->norm->smooth;
-    return smooth ? value * NAME(load_some)(smooth + i, row->norm->width - i) : value;
+    if (row->norm->smooth) {
+        NAME(four) smooth = NAME(load_four)(row->norm->smooth + i, row->norm->width - i);
+        foreach (v, 4)
+            x.v[v] *= smooth.v[v];
+    }
+    return x;
 }
 
-/* What `low` gets, once `out` is written; without `out` it is worked out once more. */
-TARGET INLINE NAME(vf) NAME(low_value)(const NAME(row) * row, size_t i)
-{
-    if (i >= row->norm->width)
-        return (NAME(vf)){0};
-    NAME(vf)
-    value =
-        row->out ? NAME(load_some)(row->out + i, row->norm->width - i) : NAME(normalised)(row, i);
-    return NAME(smoothed)(row, i, value);
-}
-
-TARGET static void NAME(write)(const NAME(row) * row)
-{
-    size_t width = row->norm->width;
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(store_some)(row->out + i, NAME(normalised)(row, i), width - i);
-}
-
-TARGET static void NAME(low_fp32)(const NAME(row) * row, float *to)
+/* Write the row, and what `low` gets as fp32 or bf16; of int8, find the range. */
+TARGET INLINE void NAME(write)(const NAME(row) * row, float *low_fp32, uint16_t *low_bf16,
+                               NAME(range) * range)
 {
     size_t width = row->norm->width;
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(store_some)(to + i, NAME(low_value)(row, i), width - i);
+    for (size_t i = 0; i < width; i += 4 * LANES) {
+        NAME(four) x = NAME(normalised)(row, i);
+        if (row->out)
+            NAME(store_four)(row->out + i, &x, width - i);
+        x = NAME(smoothed)(row, i, x);
+        if (low_fp32)
+            NAME(store_four)(low_fp32 + i, &x, width - i);
+        if (low_bf16)
+            NAME(store_narrow_four)(low_bf16 + i, &x, width - i);
+        if (range)
+            NAME(range_add)(range, &x);
+    }
 }
 
-TARGET static void NAME(low_bf16)(const NAME(row) * row, uint16_t *to)
+TARGET INLINE void NAME(write_int8)(const NAME(row) * row, uint8_t *low, ce_row_scale *scale)
 {
     size_t width = row->norm->width;
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(store_narrow_some)(to + i, NAME(low_value)(row, i), width - i);
-    NAME(pad_narrow)(to, width);
-}
-
-TARGET static void NAME(low_int8)(const NAME(row) * row, uint8_t *to, ce_row_scale *scale)
-{
-    size_t width = row->norm->width;
-    NAME(range) range = {{0}, {0}, {0}};
-    for (size_t i = 0; i < width; i += LANES)
-        NAME(range_add)(&range, NAME(low_value)(row, i));
+    NAME(range) range = NAME(range_none)();
+    NAME(write)(row, NULL, NULL, &range);
     quantum q = NAME(range_quantum)(&range, scale);
     for (size_t i = 0; i < width; i += 4 * LANES) {
-        NAME(vf) value[4];
-        foreach (v, 4)
-            value[v] = NAME(low_value)(row, i + (size_t)v * LANES);
-        NAME(quantise)(to + i, value, q, width - i);
+        /* Without `out` there is nowhere to keep them. */
+        NAME(four)
+        x = row->out ? NAME(load_four)(row->out + i, width - i) : NAME(normalised)(row, i);
+        x = NAME(smoothed)(row, i, x);
+        NAME(quantise)(low + i, &x, q, width - i);
     }
 }
 
@@ -109,16 +108,16 @@ TARGET static void NAME(norm_row)(const ce_norm *norm, const float *in, float *o
 {
     NAME(row) row = {norm, in, out, 0, 0};
     if (norm->centred)
-        row.mean = NAME(row_mean)(in, norm->width);
-    row.factor = 1 / sqrtf(NAME(row_mean_square)(in, norm->width, row.mean) + norm->eps);
-    if (out)
-        NAME(write)(&row);
-    if (low && low->number == CE_NUMBER_FP32)
-        NAME(low_fp32)(&row, low->data);
-    if (low && low->number == CE_NUMBER_BF16)
-        NAME(low_bf16)(&row, low->data);
-    if (low && low->number == CE_NUMBER_INT8)
-        NAME(low_int8)(&row, low->data, low->scales);
+        row.mean = NAME(mean)(in, norm->width);
+    row.factor = 1 / sqrtf(NAME(mean_square)(in, norm->width, row.mean) + norm->eps);
+    if (!low)
+        NAME(write)(&row, NULL, NULL, NULL);
+    else if (low->number == CE_NUMBER_FP32)
+        NAME(write)(&row, low->data, NULL, NULL);
+    else if (low->number == CE_NUMBER_BF16)
+        NAME(write)(&row, NULL, low->data, NULL);
+    else
+        NAME(write_int8)(&row, low->data, low->scales);
 }
 
 TARGET static void NAME(norm_rows)(const ce_norm *norm, const ce_rows *in, size_t count,

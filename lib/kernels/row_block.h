@@ -2,20 +2,28 @@
 
 /* The smallest and largest element, zero included; NaN in `poison` if something is not finite. */
 typedef struct NAME(range) {
-    NAME(vf) low, high, poison;
+    NAME(vf) low[2], high[2], poison[2];
 } NAME(range);
 
-TARGET INLINE void NAME(range_add)(NAME(range) * range, NAME(vf) value)
+TARGET INLINE NAME(range) NAME(range_none)(void)
 {
-    range->low = NAME(min)(value, range->low);
-    range->high = NAME(max)(value, range->high);
-    range->poison += value * 0.0f;
+    return (NAME(range)){{{0}, {0}}, {{0}, {0}}, {{0}, {0}}};
+}
+
+TARGET INLINE void NAME(range_add)(NAME(range) * range, const NAME(four) * four)
+{
+    foreach (i, 4) {
+        range->low[i % 2] = NAME(min)(four->v[i], range->low[i % 2]);
+        range->high[i % 2] = NAME(max)(four->v[i], range->high[i % 2]);
+        range->poison[i % 2] += four->v[i] * 0.0f;
+    }
 }
 
 TARGET INLINE quantum NAME(range_quantum)(const NAME(range) * range, ce_row_scale *scale)
 {
-    return quantum_of(NAME(smallest)(range->low), NAME(largest)(range->high),
-                      NAME(sum)(range->poison), scale);
+    return quantum_of(NAME(smallest)(NAME(min)(range->low[0], range->low[1])),
+                      NAME(largest)(NAME(max)(range->high[0], range->high[1])),
+                      NAME(sum)(range->poison[0] + range->poison[1]), scale);
 }
 
 TARGET INLINE NAME(vi) NAME(to_integers)(NAME(vf) value, quantum q)
@@ -32,10 +40,10 @@ TARGET INLINE NAME(vi) NAME(to_integers)(NAME(vf) value, quantum q)
 }
 
 /* Four vectors to bytes, held to 0 .. 255. */
-TARGET INLINE void NAME(quantise_whole)(uint8_t *to, const NAME(vf) value[4], quantum q)
+TARGET INLINE void NAME(quantise_whole)(uint8_t *to, const NAME(four) * four, quantum q)
 {
-    NAME(vi) a = NAME(to_integers)(value[0], q), b = NAME(to_integers)(value[1], q);
-    NAME(vi) c = NAME(to_integers)(value[2], q), d = NAME(to_integers)(value[3], q);
+    NAME(vi) a = NAME(to_integers)(four->v[0], q), b = NAME(to_integers)(four->v[1], q);
+    NAME(vi) c = NAME(to_integers)(four->v[2], q), d = NAME(to_integers)(four->v[3], q);
 #if LANES == 16
     /* Packing works within 16 bytes: what comes out is four bytes of a, of b, of c, of d, of a ... */
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -59,27 +67,14 @@ TARGET INLINE void NAME(quantise_whole)(uint8_t *to, const NAME(vf) value[4], qu
 }
 
 /* At most `count` bytes. Behind the end of a row come zeros. */
-TARGET INLINE void NAME(quantise)(uint8_t *to, const NAME(vf) value[4], quantum q, size_t count)
+TARGET INLINE void NAME(quantise)(uint8_t *to, const NAME(four) * four, quantum q, size_t count)
 {
     if (count >= 4 * LANES) {
-        NAME(quantise_whole)(to, value, q);
+        NAME(quantise_whole)(to, four, q);
         return;
     }
     uint8_t all[4 * LANES + 4];
-    NAME(quantise_whole)(all, value, q);
+    NAME(quantise_whole)(all, four, q);
     memset(all + count, 0, 4);
     memcpy(to, all, (count + 3) / 4 * 4);
-}
-
-/* Elements from `at` on; zeros behind the end of the row. */
-TARGET INLINE NAME(vf) NAME(load_at)(const float *row, size_t at, size_t width)
-{
-    return at < width ? NAME(load_some)(row + at, width - at) : (NAME(vf)){0};
-}
-
-/* What a linear layer reads behind the last element of a bf16 row. */
-TARGET INLINE void NAME(pad_narrow)(uint16_t *row, size_t width)
-{
-    for (size_t i = width; i % 4 != 0; i++)
-        row[i] = 0;
 }

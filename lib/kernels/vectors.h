@@ -17,7 +17,7 @@ TARGET INLINE void NAME(store)(float *to, NAME(vf) value)
     *(NAME(vf_any) *)to = value;
 }
 
-/* At most `count` lanes; the others are zero. Where `count` is a constant no branch remains. */
+/* At most `count` lanes; the others are zero. Where a count is a constant no branch remains. */
 TARGET INLINE NAME(vf) NAME(load_some)(const float *from, size_t count)
 {
     if (count >= LANES)
@@ -144,4 +144,49 @@ TARGET INLINE void NAME(store_narrow_some)(uint16_t *to, NAME(vf) value, size_t 
         *(NAME(vh_any) *)to = half;
     else
         memcpy(to, &half, count * sizeof *to);
+}
+
+/* Four vectors at once: at most `count` elements. */
+typedef struct NAME(four) {
+    NAME(vf) v[4];
+} NAME(four);
+
+TARGET INLINE NAME(four) NAME(load_four)(const float *from, size_t count)
+{
+    NAME(four) four = {{{0}}};
+    if (count >= 4 * LANES) {
+        foreach (i, 4)
+            four.v[i] = NAME(load)(from + i * LANES);
+        return four;
+    }
+    foreach (i, 4)
+        if (count > (size_t)i * LANES)
+            four.v[i] = NAME(load_some)(from + i * LANES, count - (size_t)i * LANES);
+    return four;
+}
+
+TARGET INLINE void NAME(store_four)(float *to, const NAME(four) * four, size_t count)
+{
+    if (count >= 4 * LANES)
+        foreach (i, 4)
+            NAME(store)(to + i * LANES, four->v[i]);
+    else
+        foreach (i, 4)
+            if (count > (size_t)i * LANES)
+                NAME(store_some)(to + i * LANES, four->v[i], count - (size_t)i * LANES);
+}
+
+/* Behind the last element of a row come zeros, up to where a linear layer reads. */
+TARGET INLINE void NAME(store_narrow_four)(uint16_t *to, const NAME(four) * four, size_t count)
+{
+    if (count >= 4 * LANES) {
+        foreach (i, 4)
+            NAME(store_narrow_some)(to + i * LANES, four->v[i], LANES);
+        return;
+    }
+    foreach (i, 4)
+        if (count > (size_t)i * LANES)
+            NAME(store_narrow_some)(to + i * LANES, four->v[i], count - (size_t)i * LANES);
+    for (size_t i = count; i % 4 != 0; i++)
+        to[i] = 0;
 }

@@ -945,7 +945,7 @@ def _check_layout() -> None:
     """The sizes are part of the ABI: a wrong one here would corrupt memory, so it is caught on import."""
     sizes = {
         _Error: 512,
-        _EngineOptions: 104,
+        _EngineOptions: 128,
         _LoadOptions: 32,
         _Estimate: 64,
         _UnloadReport: 56,

@@ -27,13 +27,20 @@ static void normalise(const ce_lane *lane, const ce_norm *norm, size_t row, size
     ce_lane_norm(lane, norm, x, count, &x, apart && !last ? &low : NULL);
 }
 
+/* Inputs of q, k and v that are read for each panel: they are to stay in the second-level cache. */
+enum { INPUT_BYTES = 384 << 10 };
+
 static void project(const ce_lane *lane, const ce_native_layer *layer, size_t panel,
                     size_t panel_end, const ce_rows *to)
 {
     ce_stretch rows = ce_lane_rows(lane, lane->rows);
-    ce_linear_output out = {.rows = ce_rows_from(to, rows.begin)};
-    ce_lane_linear(lane, &layer->qkv, ce_rows_from(&lane->low, rows.begin), rows.end - rows.begin,
-                   panel, panel_end, out);
+    size_t fitting = INPUT_BYTES / lane->low.stride;
+    size_t block = fitting > CE_PASS_BLOCK ? fitting : CE_PASS_BLOCK;
+    for (size_t row = rows.begin; row < rows.end; row += block) {
+        size_t left = rows.end - row, count = left < block ? left : block;
+        ce_lane_linear(lane, &layer->qkv, ce_rows_from(&lane->low, row), count, panel, panel_end,
+                       (ce_linear_output){.rows = ce_rows_from(to, row)});
+    }
 }
 
 /* q, k and v. In a single last layer q is that of the tokens that count. */

@@ -330,7 +330,8 @@ static void test_windows(void **state)
 static void test_extreme_scores(void **state)
 {
     (void)state;
-    static const float scales[][2] = {{1e4f, 1}, {1e18f, 1e18f}, {100, 100}, {1e-20f, 1e-20f}, {1e-40f, 1}, {0, 0}};
+    static const float scales[][2] = {{1e4f, 1},        {1e18f, 1e18f}, {100, 100},
+                                      {1e-20f, 1e-20f}, {1e-40f, 1},    {0, 0}};
     for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
         for (int causal = 0; causal < 2; causal++) {
             problem p = problem_new(45, 1, 1, 32, 0);

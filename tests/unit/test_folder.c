@@ -50,7 +50,7 @@ static void test_a_model_of_transformers_alone(void **state)
     assert_string_equal(pack->prompts[1].name, "document");
     assert_string_equal(pack->prompts[0].text, "");
     assert_null(pack->default_prompt);
-    assert_int_equal(pack->artifact_count, 3);
+    assert_int_equal(pack->artifact_count, 4);
     assert_int_equal(strlen(pack->id), 64);
     ce_bytes bytes;
     assert_int_equal(ce_pack_map(pack, "tokenizer.json", &bytes, &error), CE_OK);

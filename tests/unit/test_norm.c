@@ -59,7 +59,7 @@ static void rows_fill(const ce_rows *rows, size_t width, float scale, float offs
             ((float *)row_of(rows, row))[i] = uniform() * scale + offset;
 }
 
-static float gain[WIDEST], bias[WIDEST];
+static float gain[WIDEST], bias[WIDEST], smooth[WIDEST];
 static double expected[WIDEST], tolerance[WIDEST];
 
 static void expect(const ce_norm *norm, const float *x)
@@ -111,13 +111,17 @@ static double rounding(const ce_rows *rows, size_t row, double value)
                                           : (double)rows->scales[row].scale * 1.001;
 }
 
-static void check(const ce_norm *norm, const ce_rows *in, const ce_rows *out)
+/* `smoothed`: what the next linear layer reads. */
+static void check(const ce_norm *norm, const ce_rows *in, const ce_rows *out, int smoothed)
 {
     static const size_t sizes[] = {4, 2, 1};
     for (size_t row = 0; row < ROWS; row++) {
         expect(norm, row_of(in, row));
         for (size_t i = 0; i < norm->width; i++) {
-            double value = element(out, row, i);
+            double value = element(out, row, i),
+                   factor = smoothed && norm->smooth ? (double)norm->smooth[i] : 1;
+            expected[i] *= factor;
+            tolerance[i] = tolerance[i] * factor + fabs(expected[i]) * 1e-7;
             if (!(fabs(value - expected[i]) <= tolerance[i] + rounding(out, row, expected[i])))
                 fail_msg("width %zu element %zu number %d: %.9g is not %.9g", norm->width, i,
                          (int)out->number, value, expected[i]);
@@ -134,13 +138,13 @@ static void run_and_check(const ce_norm *norm, const ce_rows *in, ce_isa isa)
 {
     ce_rows out = rows_new(CE_NUMBER_FP32, norm->width);
     ce_norm_rows(norm, in, ROWS, &out, NULL, isa);
-    check(norm, in, &out);
+    check(norm, in, &out, 0);
     for (int number = CE_NUMBER_FP32; number <= CE_NUMBER_INT8; number++) {
         ce_rows low = rows_new((ce_number)number, norm->width);
         ce_rows alone = rows_new((ce_number)number, norm->width);
         ce_rows again = rows_new(CE_NUMBER_FP32, norm->width);
         ce_norm_rows(norm, in, ROWS, NULL, &alone, isa);
-        check(norm, in, &alone);
+        check(norm, in, &alone, 1);
 
         /* Both at once, in place: the same bits. */
         memcpy(again.data, in->data, in->stride * ROWS);
@@ -164,11 +168,17 @@ static void test_every_width(void **state)
     for (size_t i = 0; i < WIDEST; i++) {
         gain[i] = uniform() + 1.5f;
         bias[i] = uniform();
+        smooth[i] = uniform() + 1.5f;
     }
     for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
         for (size_t w = 0; w < WIDTHS; w++) {
-            for (int kind = 0; kind < 4; kind++) {
-                ce_norm norm = {kind % 2, width_of(w), 1e-5f, gain, kind / 2 ? bias : NULL, NULL};
+            for (int kind = 0; kind < 8; kind++) {
+                ce_norm norm = {kind & 1,
+                                width_of(w),
+                                1e-5f,
+                                gain,
+                                kind & 2 ? bias : NULL,
+                                kind & 4 ? smooth : NULL};
                 ce_rows in = rows_new(CE_NUMBER_FP32, norm.width);
                 rows_fill(&in, norm.width, 2, 0.5f);
                 run_and_check(&norm, &in, (ce_isa)isa);
