@@ -1,17 +1,12 @@
 #include "calibration.h"
 
 #include "base/mem.h"
+#include "calibration_texts.h"
 #include "model.h"
 
 #include <string.h>
 
 enum { TOKENS_MAX = 256 };
-
-/* Of several kinds and languages; none is in a test or a benchmark. */
-static const char *const texts[] = {
-    "The library closes at six on weekdays and at noon on Saturdays.",
-    "How do I change the address that my invoices are sent to?",
-};
 
 static int take_text(const citadel_model *model, ce_tokenizer_scratch *scratch, const char *text,
                      int (*take)(void *argument, const ce_batch *batch, ce_error *error),
@@ -42,8 +37,8 @@ int ce_calibration_run(void *opaque,
 {
     ce_tokenizer_scratch *scratch;
     int status = ce_tokenizer_scratch_create(&scratch, error);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == CE_OK; i++)
-        status = take_text(opaque, scratch, texts[i], take, argument, error);
+    for (size_t i = 0; i < CE_CALIBRATION_TEXTS && status == CE_OK; i++)
+        status = take_text(opaque, scratch, ce_calibration_texts[i], take, argument, error);
     ce_tokenizer_scratch_destroy(scratch);
     return status;
 }

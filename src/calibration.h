@@ -5,7 +5,7 @@
 #include "backend.h"
 
 /* Raised with every change of the texts, or of what is made of them. */
-#define CE_CALIBRATION_VERSION 1
+#define CE_CALIBRATION_VERSION 2
 
 /* `model` is a citadel_model with a tokenizer. Calls `take` with batches of the texts, until one fails. */
 int ce_calibration_run(void *model,
