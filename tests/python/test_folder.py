@@ -369,6 +369,8 @@ class Reference:
             str(self.folder), device="cpu", model_kwargs={"dtype": torch.float32}
         )
         self.model.float()
+        if self.model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
+            self.model.tokenizer.pad_token = self.model.tokenizer.eos_token
 
     def encode(self, texts: list[str], **options) -> np.ndarray:
         return self.model.encode(texts, batch_size=1, show_progress_bar=False, **options)
