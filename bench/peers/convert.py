@@ -101,7 +101,7 @@ def to_o3(source: Path, dest: Path) -> None:
 
 
 def to_onnx_int8(source: Path, dest: Path) -> None:
-    """Dynamic quantisation as for avx512_vnni: signed weights by channel, unsigned activations, all 8 bits."""
+    """As for avx512_vnni, dynamic: signed weights by channel, unsigned activations, all 8 bits."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

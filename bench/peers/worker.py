@@ -58,7 +58,7 @@ def padded(batch: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Batched:
-    """Peers that take ids: tokenise all, sort by length, cut into batches, hand them to one thread or more."""
+    """Peers that take ids: tokenise all, sort by length, cut into batches, hand them to the threads."""
 
     packages: tuple[str, ...] = ()
 
@@ -111,7 +111,7 @@ class OpenVino(Batched):
     packages = ("openvino", "tokenizers", "numpy")
 
     def settings(self, precision: str) -> dict:
-        """int8 and w8 keep the floating point that OpenVINO prefers on this CPU; 128 is w8's fastest group."""
+        """int8 and w8 keep the floating point that OpenVINO prefers here; 128 is w8's fastest group."""
         return {
             "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
             "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
@@ -139,7 +139,7 @@ class OpenVino(Batched):
             def run(batch):
                 ids, mask = padded(batch)
                 infer.infer({"input_ids": ids, "attention_mask": mask}, share_inputs=True, share_outputs=True)
-                return infer.get_output_tensor(0).data
+                return infer.get_output_tensor(0).data.copy()  # the next batch overwrites it
 
             return run
 
@@ -209,7 +209,7 @@ class SentenceTransformers:
 
 
 class LlamaCpp:
-    """Has its own tokenizer. BATCH texts may share a pass as far as its tokens go; what it cuts lacks its end mark."""
+    """Has its own tokenizer. BATCH texts share a pass as far as it goes; what it cuts lacks the end mark."""
 
     packages = ("llama-cpp-python", "numpy")
 
