@@ -2,8 +2,9 @@
 
 usage: agreement.py PACK SOURCE [--limit D] [--json]
 
-PACK is a model pack, SOURCE the folder it was exported from. Exit code 1 when a vector differs by more
-than the limit. The same texts are embedded one by one, all at once and in batches of seven.
+PACK is a model pack or a folder, SOURCE the folder it was exported from, or the same one.
+Exit code 1 when a vector differs by more than the limit. The same texts are embedded one by one, all at
+once and in batches of seven.
 """
 
 import argparse
