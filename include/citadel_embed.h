@@ -699,7 +699,8 @@ typedef struct citadel_text_result {
  *
  * Texts longer than the limit are cut on the right, as sentence-transformers does; `results` tells.
  * A text is read no further than the cut needs. A text's vector does not depend on what is embedded
- * beside it beyond rounding: 2e-6 in any number of a normalised fp32 vector.
+ * beside it: a native form gives the same bits in any batch, in any order and with any number of
+ * threads, libtorch the same but for rounding, 2e-6 in any number of a normalised fp32 vector.
  *
  * A form of less than fp32 can come with a recovery graph, through which a text whose vector is not
  * finite is computed once more, with fp32 activations.
