@@ -246,7 +246,8 @@ static void close_slots(builder *b)
 
 static int build(builder *b, size_t count)
 {
-    if (!grow(b, 4 * BYTES))
+    /* A vocabulary's keys share all but two of their bytes, or about that. */
+    if (count > UINT32_MAX / 4 || !grow(b, 2 * count + 4 * BYTES))
         return 0;
     b->bases[LEAF] = 1;
     for (size_t i = 0; i < count; i++)
