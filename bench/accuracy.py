@@ -2,8 +2,8 @@
 
     bench/accuracy.py FOLDER [--name NAME] [--threads N] [--json FILE]
 
-The texts are those of the other benchmarks. Of each text's ten nearest neighbours among the others, the overlap
-is the share that stay. Weights are prepared anew at each load. The JSON has every figure.
+The texts are those of the other benchmarks. Of each text's ten nearest neighbours among the others, the
+overlap is the share that stay. Weights are prepared anew at each load. The JSON has every figure.
 """
 
 import argparse

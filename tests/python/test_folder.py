@@ -376,7 +376,7 @@ class Reference:
         return self.model.encode(texts, batch_size=1, show_progress_bar=False, **options)
 
     def texts(self) -> list[str]:
-        """Without those of which nothing is left: transformers computes none, and the library refuses them by name."""
+        """Without those of which no token is left, which transformers does not compute."""
         return [text for text in TEXTS if self.ids(text)]
 
     def ids(self, text: str) -> list[int]:
@@ -427,7 +427,7 @@ def test_vectors_in_bf16(native, folders, name):
     expected = reference.encode(texts, prompt="")
     with native.load(folder, precision="bf16") as model:
         assert model.info()["precision"] == "bf16"
-        # .9999 is for models of real width: in a few dozen elements of random weights rounding does not average out.
+        # .9999 is for real widths: in a few dozen random elements rounding does not average out.
         assert cosine(model.embed(texts, prompt=""), expected) >= 0.998
 
 

@@ -13,10 +13,10 @@ import citadel_embed
 from tokenizer_zoo import minilm_folder
 
 PARAGRAPH = (
-    "A library that is linked into other programs has to live with what it finds there: threads that it did not "
-    "start, memory that is not its own, and a user who wants an answer now. It must neither print nor exit, it "
-    "gives back what it took, and it says in one line what went wrong. Whoever keeps to this for 20 years has "
-    "written something that others can build on, and that nobody has to think about."
+    "A library that is linked into other programs has to live with what it finds there: threads that it did "
+    "not start, memory that is not its own, and a user who wants an answer now. It must neither print nor "
+    "exit, it gives back what it took, and it says in one line what went wrong. Whoever keeps to this for 20 "
+    "years has written something that others can build on, and that nobody has to think about."
 )
 # Words and characters of several scripts, from nothing to more than the limit.
 TEXTS = [
