@@ -448,16 +448,22 @@ typedef struct citadel_info {
     double check_seconds;
     double golden_error;  /* largest difference from the golden vectors checked at load */
     double golden_cosine; /* smallest cosine with them */
-    double min_cosine;    /* smallest cosine that the export measured for this form; 0: not known */
+    /* Smallest cosine with fp32 that the export measured for this form, or, for a folder's form of less
+       than fp32, the load that prepared its weights, on texts of its own; 0: not known, as of models of
+       more than 1 GiB in fp32, or where prepared weights are not kept. */
+    double min_cosine;
     uint32_t golden_texts; /* of a folder none */
     uint32_t fallbacks;    /* forms that failed before this one */
     double warmup_seconds; /* a part of load_seconds; 0: MODEL_WARMUP_ENABLED is off */
+    /* Measured with min_cosine for a folder; 0: not known. */
+    double mean_cosine;
+    double neighbour_overlap; /* of each text's ten nearest in fp32, the share that stays */
 } citadel_info;
 
 #define CITADEL_INFO_INIT                                                                          \
     {                                                                                              \
         sizeof(citadel_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                            \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                      \
     }
 
 CITADEL_API CITADEL_NODISCARD citadel_status citadel_model_info(const citadel_model *model,

@@ -34,6 +34,12 @@ typedef struct ce_batch {
     size_t texts;
 } ce_batch;
 
+/* How near a model's vectors are to those in fp32; zeros: not known. */
+typedef struct ce_accuracy {
+    double min_cosine, mean_cosine;
+    double neighbour_overlap; /* of each text's ten nearest, the share that stays */
+} ce_accuracy;
+
 /* Everything a model needs, already verified. All memory belongs to the caller: the tensors stay as
  * they are until model_unload has returned, the rest until model_load has. */
 typedef struct ce_backend_model {
@@ -63,11 +69,15 @@ typedef struct ce_backend_model {
     /* File of the weights in the kernels' layout, to be mapped or written (NULL: none), and 64 hexadecimal digits
      * that no other weights have. */
     const char *prepared, *prepared_key;
-    /* Calls `take` for each of some batches of texts, for models that are fitted to what they are going to see. */
-    int (*calibrate)(void *calibration,
+    /* Call `take` for each of some batches of texts: those that a model is fitted to, and others, on which it is seen
+     * how well that went. */
+    int (*calibrate)(void *texts,
                      int (*take)(void *argument, const ce_batch *batch, ce_error *error),
                      void *argument, ce_error *error);
-    void *calibration;
+    int (*evaluate)(void *texts,
+                    int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                    void *argument, ce_error *error);
+    void *texts;
     int isa; /* ce_isa: the highest instruction set that kernels may use */
 } ce_backend_model;
 
@@ -106,6 +116,9 @@ typedef struct ce_backend {
 
     /* The same through the recovery graph; never called for a model without one. */
     int (*recover)(void *model, const ce_batch *batch, ce_team *team, float *out, ce_error *error);
+
+    /* What was measured when the model's weights were prepared; NULL where nothing ever is. */
+    void (*accuracy)(const void *model, ce_accuracy *out);
 
     /* `*device` comes with zeros. */
     int (*describe)(ce_backend_device *device, ce_error *error);

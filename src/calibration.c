@@ -31,14 +31,28 @@ static int take_text(const citadel_model *model, ce_tokenizer_scratch *scratch, 
     return take(argument, &batch, error);
 }
 
-int ce_calibration_run(void *opaque,
-                       int (*take)(void *argument, const ce_batch *batch, ce_error *error),
-                       void *argument, ce_error *error)
+static int run(const citadel_model *model, const char *const *texts, size_t count,
+               int (*take)(void *argument, const ce_batch *batch, ce_error *error), void *argument,
+               ce_error *error)
 {
     ce_tokenizer_scratch *scratch;
     int status = ce_tokenizer_scratch_create(&scratch, error);
-    for (size_t i = 0; i < CE_CALIBRATION_TEXTS && status == CE_OK; i++)
-        status = take_text(opaque, scratch, ce_calibration_texts[i], take, argument, error);
+    for (size_t i = 0; i < count && status == CE_OK; i++)
+        status = take_text(model, scratch, texts[i], take, argument, error);
     ce_tokenizer_scratch_destroy(scratch);
     return status;
+}
+
+int ce_calibration_run(void *model,
+                       int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                       void *argument, ce_error *error)
+{
+    return run(model, ce_calibration_texts, CE_CALIBRATION_TEXTS, take, argument, error);
+}
+
+int ce_evaluation_run(void *model,
+                      int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                      void *argument, ce_error *error)
+{
+    return run(model, ce_evaluation_texts, CE_EVALUATION_TEXTS, take, argument, error);
 }

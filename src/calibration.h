@@ -12,4 +12,9 @@ int ce_calibration_run(void *model,
                        int (*take)(void *argument, const ce_batch *batch, ce_error *error),
                        void *argument, ce_error *error);
 
+/* The same with texts that nothing is fitted to. */
+int ce_evaluation_run(void *model,
+                      int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                      void *argument, ce_error *error);
+
 #endif

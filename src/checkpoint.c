@@ -72,7 +72,8 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
         .prepared = path,
         .prepared_key = key,
         .calibrate = ce_calibration_run,
-        .calibration = model,
+        .evaluate = ce_evaluation_run,
+        .texts = model,
         .isa = ce_checkpoint_isa(config),
     };
     status = model->backend->model_load(&description, &model->backend_model, error);

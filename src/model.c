@@ -301,6 +301,9 @@ static int describe(const citadel_model *model, citadel_info *info, ce_error *er
     if (status != CE_OK)
         return status;
     const ce_pack *pack = model->pack;
+    ce_accuracy accuracy = {.min_cosine = pack->chosen->min_cosine};
+    if (model->backend->accuracy)
+        model->backend->accuracy(model->backend_model, &accuracy);
     const citadel_info known = {
         .size = sizeof known,
         .name = pack->name,
@@ -327,10 +330,12 @@ static int describe(const citadel_model *model, citadel_info *info, ce_error *er
         .check_seconds = model->times.check,
         .golden_error = model->golden_error,
         .golden_cosine = model->golden_cosine,
-        .min_cosine = pack->chosen->min_cosine,
+        .min_cosine = accuracy.min_cosine,
         .golden_texts = model->golden_texts,
         .fallbacks = (uint32_t)ce_form_count(pack, CE_FORM_FAILED),
         .warmup_seconds = model->times.warmup,
+        .mean_cosine = accuracy.mean_cosine,
+        .neighbour_overlap = accuracy.neighbour_overlap,
     };
     ce_result_write(info, &known, sizeof known);
     return CE_OK;

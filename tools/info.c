@@ -63,8 +63,9 @@ static void json_measures(buffer *b, const citadel_info *info)
                   info->check_seconds, info->warmup_seconds);
     buffer_format(b, "\"golden_error\":%.6g,\"golden_cosine\":%.9g,\"golden_texts\":%" PRIu32 ",",
                   info->golden_error, info->golden_cosine, info->golden_texts);
-    buffer_format(b, "\"min_cosine\":%.9g,\"fallbacks\":%" PRIu32 ",", info->min_cosine,
-                  info->fallbacks);
+    buffer_format(b, "\"min_cosine\":%.9g,\"mean_cosine\":%.9g,\"neighbour_overlap\":%.4g,",
+                  info->min_cosine, info->mean_cosine, info->neighbour_overlap);
+    buffer_format(b, "\"fallbacks\":%" PRIu32 ",", info->fallbacks);
     buffer_format(b, "\"explain\":");
     buffer_json_string(b, info->explain, strlen(info->explain));
     buffer_format(b, "}\n");
@@ -127,6 +128,8 @@ static void print_measures(buffer *b, const citadel_info *info)
     buffer_format(b, "%-15s %.9g\n", "golden_cosine:", info->golden_cosine);
     buffer_format(b, "%-15s %" PRIu32 "\n", "golden_texts:", info->golden_texts);
     buffer_format(b, "%-15s %.9g\n", "min_cosine:", info->min_cosine);
+    buffer_format(b, "%-15s %.9g\n", "mean_cosine:", info->mean_cosine);
+    buffer_format(b, "%-15s %.4g\n", "top-10 overlap:", info->neighbour_overlap);
     buffer_format(b, "%-15s %" PRIu32 "\n", "fallbacks:", info->fallbacks);
 }
 

@@ -222,6 +222,8 @@ class _Info(ctypes.Structure):
         ("golden_texts", c_uint32),
         ("fallbacks", c_uint32),
         ("warmup_seconds", c_double),
+        ("mean_cosine", c_double),
+        ("neighbour_overlap", c_double),
     ]
 
 

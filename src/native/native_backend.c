@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "citadel_embed.h"
+#include "native/accuracy.h"
 #include "native/layout.h"
 #include "native/model.h"
 #include "native/pass.h"
@@ -119,11 +120,7 @@ static int write_weights(ce_native_model *model, const ce_backend_model *descrip
         return status;
     ce_layout_place(model, model->store.data);
     status = ce_prepare_weights(model, description->weights, ranges, error);
-    if (status == CE_OK)
-        status = write_dense(model, description, error);
-    if (status == CE_OK)
-        ce_store_finish(&model->store, description->prepared_key);
-    return status;
+    return status == CE_OK ? write_dense(model, description, error) : status;
 }
 
 typedef struct calibration {
@@ -153,10 +150,65 @@ static int calibrate(const ce_backend_model *description, const ce_ranges *range
         status = write_weights(model, description, NULL, NULL, error);
     calibration c = {model, ranges};
     if (status == CE_OK)
-        status = description->calibrate(description->calibration, take_batch, &c, error);
+        status = description->calibrate(description->texts, take_batch, &c, error);
     unload(model);
     return status;
 }
+
+/* ---- Accuracy ------------------------------------------------------------------------------ */
+
+/* Vectors of one model and of another, which is the reference. */
+typedef struct evaluation {
+    ce_native_model *models[2];
+    float *vectors[2]; /* [count, dim] */
+    size_t count, capacity;
+} evaluation;
+
+static int take_evaluated(void *argument, const ce_batch *batch, ce_error *error)
+{
+    evaluation *e = argument;
+    ce_team alone = {.threads = 1};
+    size_t dim = ce_native_dim(e->models[0]->architecture), need = e->count + batch->texts;
+    int status = CE_OK;
+    for (int i = 0; i < 2 && status == CE_OK; i++) {
+        if (need > e->capacity) {
+            float *grown = ce_reallocarray(e->vectors[i], 2 * need, dim * sizeof *grown);
+            if (!grown)
+                return ce_fail(error, CE_E_NO_MEMORY, "no memory for an evaluation");
+            e->vectors[i] = grown;
+        }
+        status =
+            ce_pass_run(e->models[i], batch, &alone, NULL, e->vectors[i] + e->count * dim, error);
+    }
+    e->capacity = need > e->capacity ? 2 * need : e->capacity;
+    e->count = need;
+    return status;
+}
+
+/* Once, and kept with the weights. Where there is no file, or the model is so large that it would be in memory in fp32 for
+ * no other purpose, nothing is measured. */
+static int evaluate(ce_native_model *model, const ce_backend_model *description, ce_error *error)
+{
+    const uint64_t largest = UINT64_C(1) << 30;
+    if (model->number == CE_NUMBER_FP32 || !model->store.temporary ||
+        ce_native_bytes(model->architecture, CITADEL_PRECISION_FP32) > largest)
+        return CE_OK;
+    evaluation e = {.models[0] = model};
+    int status = create(description, CITADEL_PRECISION_FP32, &e.models[1], error);
+    if (status == CE_OK)
+        status = write_weights(e.models[1], description, NULL, NULL, error);
+    if (status == CE_OK)
+        status = description->evaluate(description->texts, take_evaluated, &e, error);
+    if (status == CE_OK)
+        ce_accuracy_find(e.vectors[0], e.vectors[1], e.count, ce_native_dim(model->architecture),
+                         &model->store.accuracy);
+    unload(e.models[1]);
+    ce_free(e.vectors[0]);
+    ce_free(e.vectors[1]);
+    return status;
+}
+
+/* ---- Loading ------------------------------------------------------------------------------- */
 
 static int prepare(ce_native_model *model, const ce_backend_model *description, ce_error *error)
 {
@@ -171,6 +223,10 @@ static int prepare(ce_native_model *model, const ce_backend_model *description, 
         status = write_weights(model, description, description->prepared,
                                ce_layout_smooths(model) ? &ranges : NULL, error);
     ce_ranges_free(&ranges);
+    if (status == CE_OK)
+        status = evaluate(model, description, error);
+    if (status == CE_OK)
+        ce_store_finish(&model->store, description->prepared_key);
     return status;
 }
 
@@ -223,6 +279,11 @@ static int run(void *opaque, const ce_batch *batch, ce_team *team, float *out, c
     return ce_pass_run(opaque, batch, team, NULL, out, error);
 }
 
+static void accuracy(const void *opaque, ce_accuracy *out)
+{
+    *out = ((const ce_native_model *)opaque)->store.accuracy;
+}
+
 static int describe(ce_backend_device *device, ce_error *error)
 {
     (void)device;
@@ -241,5 +302,6 @@ const ce_backend ce_native_backend = {
     .model_unload = unload,
     .model_bytes = bytes,
     .run = run,
+    .accuracy = accuracy,
     .describe = describe,
 };

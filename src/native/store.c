@@ -23,6 +23,7 @@ typedef struct header {
     char key[65];
     uint64_t size;
     uint32_t crc32c;
+    ce_accuracy accuracy;
 } header;
 
 enum { HEADER_BYTES = 4096 };
@@ -63,6 +64,11 @@ int ce_store_open(ce_store *store, const char *path, const char *key, size_t siz
         found = 0;
     }
     store->in_file = found;
+    if (found) {
+        header h;
+        memcpy(&h, store->mapping, sizeof h);
+        store->accuracy = h.accuracy;
+    }
     return found;
 }
 
@@ -122,7 +128,9 @@ int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *er
 void ce_store_finish(ce_store *store, const char *key)
 {
     if (store->temporary) {
-        header h = {.size = store->size, .crc32c = ce_crc32c(0, store->data, store->size)};
+        header h = {.size = store->size,
+                    .crc32c = ce_crc32c(0, store->data, store->size),
+                    .accuracy = store->accuracy};
         memcpy(h.magic, MAGIC, sizeof MAGIC);
         memcpy(h.key, key, sizeof h.key);
         memcpy(store->mapping, &h, sizeof h);

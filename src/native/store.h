@@ -2,6 +2,7 @@
 #ifndef CE_NATIVE_STORE_H
 #define CE_NATIVE_STORE_H
 
+#include "backend.h"
 #include "base/error.h"
 
 #include <stddef.h>
@@ -11,6 +12,7 @@ typedef struct ce_store {
     size_t mapped;
     void *data; /* [size], aligned to 64 bytes */
     size_t size;
+    ce_accuracy accuracy;   /* of the model, kept beside its weights */
     int in_file;            /* pages that the system can take back */
     char *path, *temporary; /* of a file that is being written, or NULL */
 } ce_store;

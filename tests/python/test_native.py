@@ -118,6 +118,22 @@ def test_prepared_weights_are_kept_and_made_anew(folder, tmp_path):
     assert again.read_bytes() != bytes(damaged)
 
 
+def test_accuracy_is_measured_once_and_kept(folder, expected, tmp_path):
+    found = {}
+    for precision in [*COSINES, *COSINES]:
+        with (
+            citadel_embed.Engine(prepared_path=tmp_path) as engine,
+            engine.load(folder, precision=precision) as model,
+        ):
+            info = model.info()
+            figures = info["min_cosine"], info["mean_cosine"], info["neighbour_overlap"]
+            assert found.setdefault(precision, figures) == figures
+    assert found.pop("fp32") == (0, 0, 0)
+    for least, mean, overlap in found.values():
+        assert 0.99 < least < mean < 1 and 0.9 < overlap <= 1
+    assert found["int8"][1] < found["int8-accurate"][1] < found["bf16"][1]
+
+
 def test_prepared_weights_need_not_be_kept(folder, tmp_path):
     found = embed_prepared(folder, tmp_path / "off", prepared_weights=False)
     assert not (tmp_path / "off").exists()

@@ -274,6 +274,7 @@ static void *load(const ce_architecture *a, int32_t precision, int isa, const ch
                                           .prepared_key = "0123456789abcdef0123456789abcdef"
                                                           "0123456789abcdef0123456789abcdef",
                                           .calibrate = calibrate,
+                                          .evaluate = calibrate,
                                           .threads = TEAM_MAX,
                                           .isa = isa};
     void *model;
