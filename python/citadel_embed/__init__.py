@@ -956,7 +956,7 @@ def _check_layout() -> None:
         _WarmupReport: 64,
         _Histogram: 176,
         _Metrics: 1304,
-        _Info: 200,
+        _Info: 216,
         _Timings: 64,
         _EmbedOptions: 64,
         _TextResult: 32,
