@@ -11,7 +11,20 @@
 #include <string.h>
 
 /* What the prepared weights depend on: the checkpoint, how they are laid out, and what they were fitted to. */
-static void prepared_key(const ce_pack *pack, char key[CE_SHA256_HEX])
+static int add_weights(ce_sha256 *sha, const ce_pack *pack, const char *folder, ce_error *error)
+{
+    ce_weights *weights;
+    char key[CE_SHA256_HEX];
+    int status = ce_weights_open(pack->directory, folder, &weights, error);
+    if (status != CE_OK)
+        return status;
+    ce_weights_key(weights, key);
+    ce_sha256_update(sha, key, sizeof key);
+    ce_weights_close(weights);
+    return CE_OK;
+}
+
+static int prepared_key(const ce_pack *pack, char key[CE_SHA256_HEX], ce_error *error)
 {
     char weights[CE_SHA256_HEX], rest[64];
     unsigned char digest[CE_SHA256_BYTES];
@@ -23,26 +36,31 @@ static void prepared_key(const ce_pack *pack, char key[CE_SHA256_HEX])
     ce_sha256_update(&sha, pack->id, sizeof pack->id);
     ce_sha256_update(&sha, weights, sizeof weights);
     ce_sha256_update(&sha, rest, strlen(rest));
+    for (uint32_t i = 0; i < pack->native->dense_count; i++) {
+        int status = add_weights(&sha, pack, pack->native->dense[i].folder, error);
+        if (status != CE_OK)
+            return status;
+    }
     ce_sha256_final(&sha, digest);
     ce_sha256_hex(digest, key);
+    return CE_OK;
 }
 
 /* "<cache>/<name>-<precision>-<some of the key>", so that a user who looks there knows what is what. */
 static int prepared_path(const ce_config *config, const ce_pack *pack, const char *key, char **out,
                          ce_error *error)
 {
-    enum { DIGITS = 16 };
+    enum { DIGITS = 16, NAME_BYTES = 64 }; /* all in one name, which has a limit */
     *out = NULL;
     if (!config->prepared || !config->prepared_path)
         return CE_OK;
     const char *precision = ce_precision_name(pack->chosen->precision);
-    size_t size =
-        strlen(config->prepared_path) + strlen(pack->name) + strlen(precision) + DIGITS + 4;
+    size_t size = strlen(config->prepared_path) + NAME_BYTES + strlen(precision) + DIGITS + 4;
     *out = ce_malloc(size);
     if (!*out)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a path");
-    snprintf(*out, size, "%s/%s-%s-%.*s", config->prepared_path, pack->name, precision, DIGITS,
-             key);
+    snprintf(*out, size, "%s/%.*s-%s-%.*s", config->prepared_path, NAME_BYTES, pack->name,
+             precision, DIGITS, key);
     return CE_OK;
 }
 
@@ -56,8 +74,9 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
     const ce_pack *pack = model->pack;
     const ce_config *config = &model->engine->config;
     char key[CE_SHA256_HEX], *path;
-    prepared_key(pack, key);
-    int status = prepared_path(config, pack, key, &path, error);
+    int status = prepared_key(pack, key, error);
+    if (status == CE_OK)
+        status = prepared_path(config, pack, key, &path, error);
     if (status != CE_OK)
         return status;
     const ce_backend_model description = {

@@ -3,6 +3,7 @@
 #include "engine.h"
 #include "form.h"
 #include "model.h"
+#include "native/model.h"
 #include "native/native_backend.h"
 #include "options.h"
 
@@ -36,9 +37,18 @@ static uint64_t weight_bytes(const ce_pack *pack)
 static uint64_t native_bytes(const ce_pack *pack)
 {
     const ce_architecture *a = pack->native;
-    uint64_t rows = (uint64_t)a->vocab_size + a->positions + a->position_offset + a->token_types;
+    uint64_t rows = a->vocab_size;
+    if (ce_native_is_bert(a))
+        rows += (uint64_t)a->positions + a->position_offset + a->token_types;
     uint64_t element = a->dtype == CE_DTYPE_F32 ? 4 : 2;
     return ce_native_bytes(a, pack->chosen->precision) + rows * a->hidden * element;
+}
+
+static uint64_t preparing_bytes(const ce_pack *pack)
+{
+    return ce_form_is_native(pack->chosen)
+               ? ce_native_preparing_bytes(pack->native, pack->chosen->precision)
+               : 0;
 }
 
 static uint64_t graph_bytes(const ce_pack *pack)
@@ -80,7 +90,8 @@ static void fill(const ce_pack *pack, const ce_config *config, citadel_estimate 
         .weight_bytes = pack->chosen->tensors_inside ? file_bytes(pack, pack->chosen->graph)
                                                      : weight_bytes(pack),
         .resident_bytes = resident,
-        .peak_bytes = resident + ce_estimate_passing(pack, config->batch_tokens, config->threads),
+        .peak_bytes = resident + preparing_bytes(pack) +
+                      ce_estimate_passing(pack, config->batch_tokens, config->threads),
         .precision = pack->chosen->precision,
         .dim = pack->dim,
     };

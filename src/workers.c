@@ -1,15 +1,17 @@
-/* sched_getaffinity */
+/* sched_getaffinity, pthread_setaffinity_np */
 #define _GNU_SOURCE
 #include "workers.h"
 
 #include "base/barrier.h"
 #include "base/mem.h"
 #include "cgroup.h"
+#include "clock.h"
 #include "thread.h"
 
 #include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
 typedef struct ce_job_group {
@@ -41,12 +43,19 @@ struct ce_workers {
     /* What a wide job's team runs, of which there is one at a time: it has all threads. */
     void (*body)(void *argument, int index);
     void *argument;
-    uint64_t round; /* a thread takes part once in each */
+    uint64_t round;   /* a thread takes part once in each */
+    atomic_uint news; /* counts jobs and rounds, for who looks without the lock */
     ce_barrier done;
+    cpu_set_t allowed; /* CPUs that the maker of the threads could use */
+    int avoided;       /* the one that teams leave to their caller; -1: none so far */
     worker threads[];
 };
 
-enum { CPUS_MAX = 1024 };
+enum {
+    CPUS_MAX = 1024,
+    LINGER_NS = 100000, /* after a team's work: calls that follow each other need nobody woken */
+    LINGER_LOOKS = 64   /* between looks at the clock */
+};
 
 unsigned ce_workers_available_cpus(void)
 {
@@ -125,6 +134,22 @@ static unsigned share_of_caller(const ce_workers *workers, const ce_job_group *g
     return mine && workers->free > 0 ? width(workers) : 0;
 }
 
+/* A kernel may wake a thread on the CPU of whoever wakes it, although another one is idle; a team would then work by turns.
+ * So our threads, and no others, stay off the CPU that the team's first thread is on. */
+static void leave_cpu_to_caller(ce_workers *workers)
+{
+    int cpu = sched_getcpu();
+    cpu_set_t others = workers->allowed;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || cpu == workers->avoided)
+        return;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) == 0)
+        return;
+    for (unsigned i = 1; i < workers->count; i++)
+        pthread_setaffinity_np(workers->threads[i].thread, sizeof others, &others);
+    workers->avoided = cpu;
+}
+
 /* Worker i is index i, so that index 0 can be any thread. */
 static void run_team(ce_team *team, void (*body)(void *argument, int index), void *argument)
 {
@@ -137,6 +162,8 @@ static void run_team(ce_team *team, void (*body)(void *argument, int index), voi
     workers->body = body;
     workers->argument = argument;
     workers->round++;
+    atomic_fetch_add_explicit(&workers->news, 1, memory_order_release);
+    leave_cpu_to_caller(workers);
     for (unsigned i = 1; i < workers->count; i++)
         wake(&workers->threads[i]);
     pthread_mutex_unlock(&workers->lock);
@@ -153,6 +180,24 @@ static void join_team(ce_workers *workers, worker *self)
     pthread_mutex_unlock(&workers->lock);
     body(argument, (int)(self - workers->threads));
     ce_barrier_wait(&workers->done);
+    pthread_mutex_lock(&workers->lock);
+}
+
+/* Called with the lock, and without it meanwhile. A thread that sleeps between two calls is late for the second, and worse,
+ * may be woken on the CPU of the caller, which then waits for it there. */
+static void linger(ce_workers *workers)
+{
+    unsigned seen = atomic_load_explicit(&workers->news, memory_order_relaxed);
+    pthread_mutex_unlock(&workers->lock);
+    for (uint64_t end = ce_clock_now() + LINGER_NS; ce_clock_now() < end;) {
+        for (int i = 0; i < LINGER_LOOKS; i++) {
+            if (atomic_load_explicit(&workers->news, memory_order_acquire) != seen) {
+                end = 0;
+                break;
+            }
+            ce_pause();
+        }
+    }
     pthread_mutex_lock(&workers->lock);
 }
 
@@ -179,6 +224,8 @@ static unsigned wait_for_job(ce_workers *workers, worker *self)
     while ((threads = share(workers, self)) == 0 && !workers->ending) {
         if (self != &workers->threads[0] && self->round != workers->round) {
             join_team(workers, self);
+            if (self->round == workers->round && !workers->first && !workers->ending)
+                linger(workers);
             continue;
         }
         self->idle = 1;
@@ -241,6 +288,8 @@ int ce_workers_create(unsigned threads, ce_workers **out, ce_error *error)
     workers->count = threads;
     workers->free = threads;
     ce_barrier_init(&workers->done, (int)threads);
+    workers->avoided = -1;
+    sched_getaffinity(0, sizeof workers->allowed, &workers->allowed); /* else none are known */
     for (unsigned i = 0; i < threads; i++) {
         int failed = start(workers, &workers->threads[i]);
         if (failed) {
@@ -292,6 +341,7 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
         job->group = &group;
         job->next = NULL;
         *workers->last = job;
+        atomic_fetch_add_explicit(&workers->news, 1, memory_order_release);
         workers->last = &job->next;
     }
     if (caller_computes)

@@ -12,15 +12,6 @@
  * gives it up: where threads are more than CPUs, a thread that spins may be keeping off the one it waits for. */
 enum { SPINS = 1000, YIELDS = 20 };
 
-static void pause_cpu(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 static int passed(ce_barrier *barrier, unsigned round)
 {
     return atomic_load_explicit(&barrier->round, memory_order_acquire) != round;
@@ -67,7 +58,7 @@ void ce_barrier_wait(ce_barrier *barrier)
     for (int i = 0; i < SPINS; i++) {
         if (passed(barrier, round))
             return;
-        pause_cpu();
+        ce_pause();
     }
     for (int i = 0; i < YIELDS; i++) {
         if (passed(barrier, round))

@@ -139,10 +139,12 @@ TARGET INLINE void NAME(dot_int8)(const NAME(reads) * in, NAME(tile) * tile, int
 
 /* ---- What becomes of the sums -------------------------------------------------------------- */
 
-TARGET INLINE NAME(vf) NAME(activate)(ce_activation activation, int rough, NAME(vf) x)
+TARGET INLINE NAME(vf) NAME(activate)(ce_activation activation, ce_number number, NAME(vf) x)
 {
     if (activation == CE_ACTIVATION_GELU)
-        return rough ? NAME(gelu_rough)(x) : NAME(gelu)(x);
+        return number == CE_NUMBER_INT8   ? NAME(gelu_coarse)(x)
+               : number == CE_NUMBER_BF16 ? NAME(gelu_rough)(x)
+                                          : NAME(gelu)(x);
     return activation == CE_ACTIVATION_GELU_TANH ? NAME(gelu_tanh)(x) : x;
 }
 
@@ -195,7 +197,8 @@ TARGET INLINE void NAME(finish_as)(const ce_linear *l, const ce_linear_output *o
                                    const NAME(tile) * tile, const ce_row_scale *scales, size_t row,
                                    int rows, ce_activation activation, int int8)
 {
-    int rough = l->number != CE_NUMBER_FP32, gate = activation == CE_ACTIVATION_SILU_GATE;
+    int gate = activation == CE_ACTIVATION_SILU_GATE;
+    ce_number number = int8 ? CE_NUMBER_INT8 : l->number;
     size_t first = panel * CE_PANEL, half = CE_PANEL / 2;
     char *to = (char *)out->rows.data + row * out->rows.stride;
     for (size_t at = 0; at < (gate ? half : CE_PANEL); at += LANES) {
@@ -210,7 +213,7 @@ TARGET INLINE void NAME(finish_as)(const ce_linear *l, const ce_linear_output *o
                 NAME(vf) up = NAME(value)(&ups, scale, tile->sum[r] + half + at, int8);
                 NAME(put)(out, to_row, first / 2 + at, l->out / 2, NAME(gated)(x, x) * up);
             } else {
-                NAME(put)(out, to_row, first + at, l->out, NAME(activate)(activation, rough, x));
+                NAME(put)(out, to_row, first + at, l->out, NAME(activate)(activation, number, x));
             }
         }
     }

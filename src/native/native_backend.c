@@ -91,7 +91,9 @@ static int create(const ce_backend_model *description, int32_t precision, ce_nat
     pthread_mutex_init(&model->lock, NULL);
     model->isa = (ce_isa)description->isa;
     int status = outline(a, precision, model, error);
-    return status == CE_OK ? ce_prepare_tables(model, description->weights, error) : status;
+    if (status == CE_OK)
+        status = ce_prepare_tables(model, description->weights, error);
+    return status == CE_OK ? ce_prepare_check(model, description->weights, error) : status;
 }
 
 static int write_dense(const ce_native_model *model, const ce_backend_model *description,
@@ -185,13 +187,27 @@ static int take_evaluated(void *argument, const ce_batch *batch, ce_error *error
     return status;
 }
 
-/* Once, and kept with the weights. Where there is no file, or the model is so large that it would be in memory in fp32 for
- * no other purpose, nothing is measured. */
-static int evaluate(ce_native_model *model, const ce_backend_model *description, ce_error *error)
+/* Not of models so large that they would hardly be in memory in fp32 for any other purpose. */
+static int is_evaluated(const ce_architecture *a, int32_t precision)
 {
     const uint64_t largest = UINT64_C(1) << 30;
-    if (model->number == CE_NUMBER_FP32 || !model->store.temporary ||
-        ce_native_bytes(model->architecture, CITADEL_PRECISION_FP32) > largest)
+    return precision != CITADEL_PRECISION_FP32 &&
+           ce_native_bytes(a, CITADEL_PRECISION_FP32) <= largest;
+}
+
+uint64_t ce_native_preparing_bytes(const ce_architecture *a, int32_t precision)
+{
+    if (is_evaluated(a, precision))
+        return ce_native_bytes(a, CITADEL_PRECISION_FP32);
+    int fitted =
+        precision == CITADEL_PRECISION_INT8 || precision == CITADEL_PRECISION_INT8_ACCURATE;
+    return fitted ? ce_native_bytes(a, CITADEL_PRECISION_BF16) : 0;
+}
+
+/* Once, and kept with the weights: where there is no file, nothing is measured. */
+static int evaluate(ce_native_model *model, const ce_backend_model *description, ce_error *error)
+{
+    if (!model->store.temporary || !is_evaluated(model->architecture, model->precision))
         return CE_OK;
     evaluation e = {.models[0] = model};
     int status = create(description, CITADEL_PRECISION_FP32, &e.models[1], error);
@@ -227,6 +243,7 @@ static int prepare(ce_native_model *model, const ce_backend_model *description, 
         status = evaluate(model, description, error);
     if (status == CE_OK)
         ce_store_finish(&model->store, description->prepared_key);
+    ce_weights_release(description->weights);
     return status;
 }
 

@@ -96,8 +96,7 @@ typedef struct source {
 static int choose_names(const ce_architecture *a, const ce_weights *weights, names *out,
                         ce_error *error)
 {
-    static const char *const prefixes[] = {"",       "bert.",      "roberta.", "distilbert.",
-                                           "model.", "camembert.", NULL};
+    static const char *const prefixes[] = {"", "bert.", "roberta.", "distilbert.", "model.", NULL};
     static const names *const all[] = {[CE_FAMILY_BERT] = &bert,
                                        [CE_FAMILY_DISTILBERT] = &distilbert,
                                        [CE_FAMILY_LLAMA] = &llama,
@@ -454,6 +453,19 @@ static int write_layer(source *s, uint32_t index, const ce_ranges *ranges, float
     else
         write_plain(s, layer, &p);
     return CE_OK;
+}
+
+int ce_prepare_check(const ce_native_model *model, const ce_weights *weights, ce_error *error)
+{
+    source s = {.model = model, .weights = weights};
+    int status = choose_names(model->architecture, weights, &s.names, error);
+    for (uint32_t i = 0; i < model->architecture->layers && status == CE_OK; i++) {
+        char at[NAME_MAX_BYTES];
+        layer_parts p;
+        snprintf(at, sizeof at, "%s.%u.", s.names.layer, i);
+        status = find_layer(&s, at, &p, error);
+    }
+    return status;
 }
 
 /* ---- All ---------------------------------------------------------------------------------- */

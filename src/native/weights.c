@@ -1,3 +1,5 @@
+/* madvise */
+#define _GNU_SOURCE
 /* O_PATH */
 #define _GNU_SOURCE
 #include "native/weights.h"
@@ -466,6 +468,15 @@ void ce_weights_add(const ce_tensor *tensor, size_t first, size_t count, float *
     else
         for (size_t i = 0; i < count; i++)
             out[i] += from_half(half[i]);
+}
+
+void ce_weights_release(const ce_weights *weights)
+{
+    for (size_t i = 0; i < weights->shard_count; i++) {
+        const mapping *file = &weights->shards[i].file;
+        if (file->size > 0)
+            madvise((void *)file->data, file->size, MADV_DONTNEED);
+    }
 }
 
 /* ---- Identity ----------------------------------------------------------------------------- */

@@ -38,6 +38,9 @@ void ce_weights_key(const ce_weights *weights, char key[CE_SHA256_HEX]);
 /* The part of that which a copy of the files has as well: names, sizes and headers. */
 void ce_weights_digest(const ce_weights *weights, ce_sha256 *sha);
 
+/* Everything has been read once: let the system have the pages back. What is read again is read from the file. */
+void ce_weights_release(const ce_weights *weights);
+
 uint64_t ce_weights_bytes(const ce_weights *weights); /* of all files */
 
 #endif

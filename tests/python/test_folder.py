@@ -442,6 +442,19 @@ def test_prompts_are_those_of_the_folder(native, folders):
         assert np.abs(model.embed(TEXTS) - reference.encode(TEXTS)).max() <= 1e-5
 
 
+def test_changed_dense_weights_are_prepared_anew(folders, tmp_path):
+    folder = Path(shutil.copytree(folders("two Dense"), tmp_path / "model"))
+    found = []
+    for _ in range(2):
+        with citadel_embed.Engine(prepared_path=tmp_path / "prepared") as engine, engine.load(folder) as model:
+            found.append(model.embed(["a text"]))
+        (file, *_) = sorted(folder.glob("*_Dense/model.safetensors"))
+        data = bytearray(file.read_bytes())
+        data[-4:] = np.float32(3).tobytes()
+        file.write_bytes(data)
+    assert not np.array_equal(*found)
+
+
 def test_a_copy_has_the_same_identity(native, folders, tmp_path):
     folder = folders("BERT")
     copy = shutil.copytree(folder, tmp_path / folder.name)

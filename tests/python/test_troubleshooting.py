@@ -101,4 +101,4 @@ def test_known_state(here, service):
 
 
 def test_each_section_is_tried():
-    assert len(SECTIONS) == 5 and all("```sh" in text for text in SECTIONS.values())
+    assert len(SECTIONS) == 7 and all("```sh" in text for text in SECTIONS.values())
