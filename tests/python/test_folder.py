@@ -446,7 +446,10 @@ def test_changed_dense_weights_are_prepared_anew(folders, tmp_path):
     folder = Path(shutil.copytree(folders("two Dense"), tmp_path / "model"))
     found = []
     for _ in range(2):
-        with citadel_embed.Engine(prepared_path=tmp_path / "prepared") as engine, engine.load(folder) as model:
+        with (
+            citadel_embed.Engine(prepared_path=tmp_path / "prepared") as engine,
+            engine.load(folder) as model,
+        ):
             found.append(model.embed(["a text"]))
         (file, *_) = sorted(folder.glob("*_Dense/model.safetensors"))
         data = bytearray(file.read_bytes())
