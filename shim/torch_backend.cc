@@ -152,6 +152,7 @@ const ce_backend backend = {
     model_bytes,
     run,
     recover,
+    nullptr, // accuracy is measured at export
     describe_device,
 };
 

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
-#define CE_BACKEND_VERSION 4u
+#define CE_BACKEND_VERSION 5u
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
