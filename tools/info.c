@@ -129,7 +129,7 @@ static void print_measures(buffer *b, const citadel_info *info)
     buffer_format(b, "%-15s %" PRIu32 "\n", "golden_texts:", info->golden_texts);
     buffer_format(b, "%-15s %.9g\n", "min_cosine:", info->min_cosine);
     buffer_format(b, "%-15s %.9g\n", "mean_cosine:", info->mean_cosine);
-    buffer_format(b, "%-15s %.4g\n", "top-10 overlap:", info->neighbour_overlap);
+    buffer_format(b, "%-15s %.4g\n", "neighbour_overlap:", info->neighbour_overlap);
     buffer_format(b, "%-15s %" PRIu32 "\n", "fallbacks:", info->fallbacks);
 }
 
