@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What the prepared weights depend on: the checkpoint, how they are laid out, and what they were fitted to. */
 static int add_weights(ce_sha256 *sha, const ce_pack *pack, const char *folder, ce_error *error)
 {
     ce_weights *weights;
@@ -24,6 +23,7 @@ static int add_weights(ce_sha256 *sha, const ce_pack *pack, const char *folder, 
     return CE_OK;
 }
 
+/* What the prepared weights depend on: the checkpoint, how they are laid out, and what they were fitted to. */
 static int prepared_key(const ce_pack *pack, char key[CE_SHA256_HEX], ce_error *error)
 {
     char weights[CE_SHA256_HEX], rest[64];
@@ -51,9 +51,6 @@ static int prepared_path(const ce_config *config, const ce_pack *pack, const cha
                          ce_error *error)
 {
     enum { DIGITS = 16, NAME_BYTES = 64 }; /* all in one name, which has a limit */
-    *out = NULL;
-    if (!config->prepared || !config->prepared_path)
-        return CE_OK;
     const char *precision = ce_precision_name(pack->chosen->precision);
     size_t size = strlen(config->prepared_path) + NAME_BYTES + strlen(precision) + DIGITS + 4;
     *out = ce_malloc(size);
@@ -73,9 +70,11 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
 {
     const ce_pack *pack = model->pack;
     const ce_config *config = &model->engine->config;
-    char key[CE_SHA256_HEX], *path;
-    int status = prepared_key(pack, key, error);
-    if (status == CE_OK)
+    char key[CE_SHA256_HEX] = "", *path = NULL;
+    int kept = config->prepared && config->prepared_path, status = CE_OK;
+    if (kept)
+        status = prepared_key(pack, key, error);
+    if (kept && status == CE_OK)
         status = prepared_path(config, pack, key, &path, error);
     if (status != CE_OK)
         return status;

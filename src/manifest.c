@@ -37,16 +37,7 @@ static void *append(ce_json *json, void **array, size_t *count, size_t size)
 
 static void copy_text(ce_json *json, ce_json_text text, char **out)
 {
-    if (json->status != CE_OK)
-        return;
-    if (memchr(text.data, '\0', text.size)) {
-        ce_json_fail(json, "a NUL character where none is allowed");
-        return;
-    }
-    ce_free(*out);
-    *out = ce_strndup(text.data, text.size);
-    if (!*out)
-        out_of_memory(json);
+    ce_json_copy(json, text, "no memory for the manifest", out);
 }
 
 static void read_text(ce_json *json, char **out)

@@ -491,3 +491,17 @@ void ce_json_skip(ce_json *json)
         }
     } while (levels > 0 && json->status == CE_OK);
 }
+
+void ce_json_copy(ce_json *json, ce_json_text text, const char *no_memory, char **out)
+{
+    if (json->status != CE_OK)
+        return;
+    if (memchr(text.data, '\0', text.size)) {
+        ce_json_fail(json, "a NUL character where none is allowed");
+        return;
+    }
+    ce_free(*out);
+    *out = ce_strndup(text.data, text.size);
+    if (!*out)
+        ce_json_stop(json, CE_E_NO_MEMORY, no_memory);
+}

@@ -76,6 +76,10 @@ void ce_json_skip(ce_json *json);
 
 int ce_json_is(ce_json_text text, const char *name);
 
+/* Put a copy of the text in the place of `*out`, which ce_free frees. A NUL inside is a failure; `no_memory` is the
+ * reason to stop for where there is none for it. Does nothing after a failure. */
+void ce_json_copy(ce_json *json, ce_json_text text, const char *no_memory, char **out);
+
 /* Stop for a reason that is not in the text. */
 void ce_json_stop(ce_json *json, int status, const char *reason);
 

@@ -1,28 +1,9 @@
 #include "kernels/linear.h"
 
+#include "kernels/simd.h"
+
 #include <float.h>
 #include <math.h>
-#include <string.h>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#pragma GCC optimize("fp-contract=fast")
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#define foreach(i, count) UNROLL for (int i = 0; i < (count); i++)
-
-#define INLINE static inline __attribute__((always_inline))
-#define CONCAT_(a, b) a##b
-#define CONCAT(a, b) CONCAT_(a, b)
-#define NAME(name) CONCAT(name, SUFFIX)
-
-typedef float quad __attribute__((vector_size(16)));
-typedef float quad_any __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* Inputs whose products with a column are summed in one step. */
 static size_t group_size(ce_number number)

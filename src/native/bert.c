@@ -72,40 +72,6 @@ static void project_all(ce_lane *lane, const ce_native_layer *layer, int single)
     project(lane, layer, 0, ce_linear_panels(q), &p->first_q);
 }
 
-/* x += attention's output layer, normalised; of `count` rows from `row` on. */
-static void add_attention(const ce_lane *lane, const ce_native_layer *layer, uint32_t index,
-                          size_t row, size_t count)
-{
-    const ce_pass *p = lane->pass;
-    size_t q = ce_native_q_width(p->model->architecture);
-    ce_rows context = ce_rows_from(&p->context, row), low = ce_rows_from(&p->low_context, row);
-    ce_lane_record(lane, index, CE_RANGE_OUT, context, count, q);
-    if (p->low_context.data != p->context.data)
-        ce_lane_convert(lane, context, count, q, low);
-    ce_lane_layer(lane, &layer->out, low, count,
-                  (ce_linear_output){.rows = ce_rows_from(&lane->x, row), .add = 1});
-    normalise(lane, &layer->attention_norm, row, count, 0);
-}
-
-/* x += the feed-forward network, normalised. */
-static void add_network(const ce_lane *lane, const ce_native_layer *layer, uint32_t index,
-                        size_t row, size_t count)
-{
-    const ce_pass *p = lane->pass;
-    const ce_architecture *a = p->model->architecture;
-    ce_rows mid = ce_lane_block(lane, &p->mid), low_mid = ce_lane_block(lane, &p->low_mid);
-    ce_lane_record(lane, index, CE_RANGE_UP, ce_rows_from(&lane->x, row), count, a->hidden);
-    ce_lane_layer(lane, &layer->up, ce_rows_from(&lane->low, row), count,
-                  (ce_linear_output){
-                      .rows = mid, .activation = a->activation, .multiply = layer->down_smooth});
-    ce_lane_record(lane, index, CE_RANGE_DOWN, mid, count, a->intermediate);
-    if (low_mid.data != mid.data)
-        ce_lane_convert(lane, mid, count, a->intermediate, low_mid);
-    ce_lane_layer(lane, &layer->down, low_mid, count,
-                  (ce_linear_output){.rows = ce_rows_from(&lane->x, row), .add = 1});
-    normalise(lane, &layer->mlp_norm, row, count, index + 1 == a->layers);
-}
-
 void ce_bert_forward(ce_lane *lane)
 {
     const ce_pass *p = lane->pass;
@@ -124,8 +90,11 @@ void ce_bert_forward(ce_lane *lane)
         rows = ce_lane_rows(lane, lane->rows);
         for (size_t row = rows.begin; row < rows.end; row += CE_PASS_BLOCK) {
             size_t left = rows.end - row, count = left < CE_PASS_BLOCK ? left : CE_PASS_BLOCK;
-            add_attention(lane, layer, i, row, count);
-            add_network(lane, layer, i, row, count);
+            ce_lane_add_attention(lane, i, row, count);
+            normalise(lane, &layer->attention_norm, row, count, 0);
+            ce_lane_record(lane, i, CE_RANGE_UP, ce_rows_from(&lane->x, row), count, a->hidden);
+            ce_lane_add_network(lane, i, row, count);
+            normalise(lane, &layer->mlp_norm, row, count, i + 1 == a->layers);
         }
     }
 }

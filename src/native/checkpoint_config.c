@@ -98,17 +98,7 @@ void ce_refuse_member(ce_json *json, const char *key, const char *value)
 
 static void read_text(ce_json *json, char **out)
 {
-    ce_json_text text = ce_json_string(json);
-    if (json->status != CE_OK)
-        return;
-    if (memchr(text.data, '\0', text.size)) {
-        ce_json_fail(json, "a NUL character where none is allowed");
-        return;
-    }
-    ce_free(*out);
-    *out = ce_strndup(text.data, text.size);
-    if (!*out)
-        ce_json_stop(json, CE_E_NO_MEMORY, "no memory for a model's configuration");
+    ce_json_copy(json, ce_json_string(json), "no memory for a model's configuration", out);
 }
 
 static void read_value(ce_json *json, const member *member, ce_hub_setting *out)

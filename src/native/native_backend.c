@@ -91,9 +91,7 @@ static int create(const ce_backend_model *description, int32_t precision, ce_nat
     pthread_mutex_init(&model->lock, NULL);
     model->isa = (ce_isa)description->isa;
     int status = outline(a, precision, model, error);
-    if (status == CE_OK)
-        status = ce_prepare_tables(model, description->weights, error);
-    return status == CE_OK ? ce_prepare_check(model, description->weights, error) : status;
+    return status == CE_OK ? ce_prepare_tables(model, description->weights, error) : status;
 }
 
 static int write_dense(const ce_native_model *model, const ce_backend_model *description,
@@ -117,7 +115,9 @@ static int write_dense(const ce_native_model *model, const ce_backend_model *des
 static int write_weights(ce_native_model *model, const ce_backend_model *description,
                          const char *path, const ce_ranges *ranges, ce_error *error)
 {
-    int status = ce_store_create(&model->store, path, ce_layout_bytes(model), error);
+    int status = ce_prepare_check(model, description->weights, error);
+    if (status == CE_OK)
+        status = ce_store_create(&model->store, path, ce_layout_bytes(model), error);
     if (status != CE_OK)
         return status;
     ce_layout_place(model, model->store.data);

@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "citadel_embed.h"
 #include "kernels/pool.h"
-#include "kernels/rope.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,6 +48,12 @@ static size_t longest(const ce_batch *batch)
     return most;
 }
 
+/* Only in fp32 do linear layers read x itself, and in Llama's family not then either: they read its norm. */
+static int reads_apart(const ce_native_model *model)
+{
+    return model->number != CE_NUMBER_FP32 || !ce_native_is_bert(model->architecture);
+}
+
 static void take_common(ce_pass *p, arena *a)
 {
     const ce_native_model *m = p->model;
@@ -59,7 +64,7 @@ static void take_common(ce_pass *p, arena *a)
     ce_number seen = m->number == CE_NUMBER_BF16 ? CE_NUMBER_BF16 : CE_NUMBER_FP32;
     p->x = take_rows(a, CE_NUMBER_FP32, tokens, arch->hidden);
     p->low = p->x;
-    if (m->number != CE_NUMBER_FP32 || !ce_native_is_bert(arch))
+    if (reads_apart(m))
         p->low = take_rows(a, m->number, tokens, arch->hidden);
     p->qkv = take_rows(a, wide, tokens, qkv);
     p->context = take_rows(a, seen, tokens, q);
@@ -76,7 +81,7 @@ static void take_single(ce_pass *p, arena *a)
     size_t q = ce_linear_panels(ce_native_q_width(arch)) * (size_t)CE_PANEL;
     p->first_x = take_rows(a, CE_NUMBER_FP32, texts, arch->hidden);
     p->first_low = p->first_x;
-    if (p->low.data != p->x.data || p->low.number != CE_NUMBER_FP32 || !ce_native_is_bert(arch))
+    if (reads_apart(p->model))
         p->first_low = take_rows(a, p->low.number, texts, arch->hidden);
     p->first_q = take_rows(a, p->qkv.number, texts, q);
 }
@@ -393,6 +398,36 @@ void ce_lane_attention(const ce_lane *lane, uint32_t layer, int single)
         own.begin += heads;
     }
     ce_lane_meet(lane);
+}
+
+/* ---- What is added to x -------------------------------------------------------------------- */
+
+void ce_lane_add_attention(const ce_lane *lane, uint32_t layer, size_t row, size_t count)
+{
+    const ce_pass *p = lane->pass;
+    size_t q = ce_native_q_width(p->model->architecture);
+    ce_rows context = ce_rows_from(&p->context, row), low = ce_rows_from(&p->low_context, row);
+    ce_lane_record(lane, layer, CE_RANGE_OUT, context, count, q);
+    if (low.data != context.data)
+        ce_lane_convert(lane, context, count, q, low);
+    ce_lane_layer(lane, &p->model->weights.layers[layer].out, low, count,
+                  (ce_linear_output){.rows = ce_rows_from(&lane->x, row), .add = 1});
+}
+
+void ce_lane_add_network(const ce_lane *lane, uint32_t layer, size_t row, size_t count)
+{
+    const ce_pass *p = lane->pass;
+    const ce_architecture *a = p->model->architecture;
+    const ce_native_layer *weights = &p->model->weights.layers[layer];
+    ce_rows mid = ce_lane_block(lane, &p->mid), low_mid = ce_lane_block(lane, &p->low_mid);
+    ce_lane_layer(lane, &weights->up, ce_rows_from(&lane->low, row), count,
+                  (ce_linear_output){
+                      .rows = mid, .activation = a->activation, .multiply = weights->down_smooth});
+    ce_lane_record(lane, layer, CE_RANGE_DOWN, mid, count, a->intermediate);
+    if (low_mid.data != mid.data)
+        ce_lane_convert(lane, mid, count, a->intermediate, low_mid);
+    ce_lane_layer(lane, &weights->down, low_mid, count,
+                  (ce_linear_output){.rows = ce_rows_from(&lane->x, row), .add = 1});
 }
 
 /* ---- The last layer ----------------------------------------------------------------------- */

@@ -99,6 +99,12 @@ void ce_lane_attention(const ce_lane *lane, uint32_t layer, int single);
  * all tokens are there. */
 void ce_lane_keep_single(ce_lane *lane);
 
+/* Of `count` rows from `row` on. x += the output layer over what attention found. */
+void ce_lane_add_attention(const ce_lane *lane, uint32_t layer, size_t row, size_t count);
+
+/* x += the feed-forward network over low. */
+void ce_lane_add_network(const ce_lane *lane, uint32_t layer, size_t row, size_t count);
+
 /* Pooling and Dense modules. */
 void ce_lane_pool(const ce_lane *lane);
 
