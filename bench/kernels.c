@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SAMPLES_MAX = 100000 };
+enum { SAMPLES_MAX = 100000, GROUP = 384 };
 
 typedef struct shape {
     const char *model, *layer;
@@ -70,7 +70,8 @@ static ce_linear make_linear(const shape *s, ce_number number)
 {
     ce_linear linear;
     float *weights = memory(CE_PANEL * s->in * sizeof *weights);
-    ce_linear_place(&linear, number, s->in, s->out, memory(ce_linear_bytes(number, s->in, s->out)));
+    ce_linear_place(&linear, number, s->in, s->out, GROUP,
+                    memory(ce_linear_bytes(number, s->in, s->out, GROUP)));
     for (size_t i = 0; i < CE_PANEL * s->in; i++)
         weights[i] = (float)(rand() % 1000) / 1000 - 0.5f;
     for (size_t panel = 0; panel < ce_linear_panels(s->out); panel++)
@@ -81,10 +82,13 @@ static ce_linear make_linear(const shape *s, ce_number number)
 
 static ce_rows make_rows(ce_number number, size_t width, size_t count)
 {
-    ce_rows rows = {.number = number, .stride = ce_rows_stride(number, width)};
+    ce_rows rows = {.number = number,
+                    .stride = ce_rows_stride(number, width),
+                    .group = GROUP,
+                    .groups = ce_groups(width, GROUP)};
     rows.data = memory(count * rows.stride);
-    rows.scales = memory(count * sizeof *rows.scales);
-    for (size_t i = 0; i < count; i++)
+    rows.scales = memory(count * rows.groups * sizeof *rows.scales);
+    for (size_t i = 0; i < count * rows.groups; i++)
         rows.scales[i] = (ce_row_scale){0.01f, 100};
     return rows;
 }

@@ -97,8 +97,9 @@ at::Tensor varlen_attention(const at::Tensor &q_any, const at::Tensor &k_any,
 
     at::Tensor out = at::empty({1, tokens, heads, dim}, q.options());
     AttentionWork work;
-    ce_rows out_rows = {CE_NUMBER_FP32, out.mutable_data_ptr<float>(),
-                        static_cast<size_t>(heads * dim) * sizeof(float), nullptr};
+    ce_rows out_rows = {};
+    out_rows.data = out.mutable_data_ptr<float>();
+    out_rows.stride = static_cast<size_t>(heads * dim) * sizeof(float);
     work.call = {CE_NUMBER_FP32,
                  heads_of(q),
                  heads_of(k),

@@ -2,7 +2,8 @@
  * done on the numbers while they are in registers.
  *
  * A row's result depends on that row alone: each sum runs over the inputs in order, whatever the number of rows, their
- * place, or the share of columns. Panels are the same for all instruction sets. */
+ * place, or the share of columns. int8: integers are summed up within a group, and fp32 over the groups. Panels are the
+ * same for all instruction sets. */
 #ifndef CE_KERNELS_LINEAR_H
 #define CE_KERNELS_LINEAR_H
 
@@ -11,17 +12,17 @@
 
 #include <stddef.h>
 
-/* Columns (outputs) of a panel, and the inputs up to which no sum of 255 * 127 leaves 32 bits. */
-enum { CE_PANEL = 32, CE_LINEAR_IN_MAX = 66311 };
+enum { CE_PANEL = 32 }; /* columns (outputs) */
 
 typedef struct ce_linear {
     ce_number number; /* of weights and inputs */
-    size_t in, out;   /* any, at least 1; in at most CE_LINEAR_IN_MAX */
+    size_t in, out;   /* any, at least 1 */
+    size_t group;     /* int8: inputs that share a scale, as those of the rows do */
     const void *
         panels; /* [panels][in / group, rounded up][CE_PANEL][group]; group 1 of fp32, 2 of bf16, 4 of int8 */
     const float *bias;   /* [panels * CE_PANEL] */
-    const float *scales; /* int8: [panels * CE_PANEL], of each column */
-    const float *sums;   /* int8: [panels * CE_PANEL], of each column's integers */
+    const float *scales; /* int8: [panels, groups, CE_PANEL], of each column */
+    const float *sums;   /* int8: [panels, groups, CE_PANEL], of each column's integers */
 } ce_linear;
 
 typedef enum ce_activation {
@@ -37,9 +38,7 @@ typedef enum ce_activation {
 typedef struct ce_linear_output {
     ce_rows rows; /* fp32 or bf16 */
     ce_activation activation;
-    const float
-        *multiply; /* [panels * CE_PANEL] (of a gate: half of it), after the activation; or NULL */
-    int add;       /* to what the rows hold: a residual; fp32 only, without an activation */
+    int add; /* to what the rows hold: a residual; fp32 only, without an activation */
 } ce_linear_output;
 
 static inline size_t ce_linear_panels(size_t out)
@@ -47,15 +46,15 @@ static inline size_t ce_linear_panels(size_t out)
     return (out + CE_PANEL - 1) / CE_PANEL;
 }
 
-/* Bytes of a layer in one piece of memory, a multiple of 64. */
-size_t ce_linear_bytes(ce_number number, size_t in, size_t out);
+/* Bytes of a layer in one piece of memory, a multiple of 64. `group` counts in int8 alone. */
+size_t ce_linear_bytes(ce_number number, size_t in, size_t out, size_t group);
 
 /* A layer in such a piece, aligned to 64 bytes. Nothing is read or written. */
-void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out,
+void ce_linear_place(ce_linear *linear, ce_number number, size_t in, size_t out, size_t group,
                      const void *memory);
 
 /* Write a panel of a layer placed in writable memory: `columns` (1 to CE_PANEL) rows of weights, `stride` floats apart,
- * and their biases (NULL: zeros). Columns that are left over become zeros. int8: each column is scaled by its largest
+ * and their biases (NULL: zeros). Columns that are left over become zeros. int8: each group of a column is scaled by its largest
  * magnitude. */
 void ce_linear_pack(const ce_linear *linear, size_t panel, const float *weights, size_t stride,
                     const float *bias, size_t columns);

@@ -6,7 +6,7 @@
 /* Vectors of a panel. */
 #define COLUMNS (CE_PANEL / LANES)
 
-/* The sums of a tile: rows by the columns of a panel. int8: whole numbers. */
+/* The sums of a tile: rows by the columns of a panel. */
 typedef struct NAME(tile) {
     _Alignas(64) float sum[12][CE_PANEL];
 } NAME(tile);
@@ -15,16 +15,21 @@ typedef struct NAME(reads) {
     const char *rows; /* of the input */
     size_t stride;
     const char *panel;
-    size_t groups;
+    size_t steps;
     const char *next; /* of the next panel, as much as is to be fetched meanwhile */
-    size_t step;
+    size_t next_step;
+    /* int8 */
+    size_t group; /* in steps */
+    size_t groups;
+    const ce_row_scale *row_scales; /* [rows, groups] */
+    const float *scales, *sums;     /* [groups, CE_PANEL] */
 } NAME(reads);
 
-TARGET INLINE void NAME(fetch)(const NAME(reads) * in, size_t group)
+TARGET INLINE void NAME(fetch)(const NAME(reads) * in, size_t step)
 {
-    __builtin_prefetch(in->next + group * in->step, 0, 3);
-    if (in->step > 64)
-        __builtin_prefetch(in->next + group * in->step + 64, 0, 3);
+    __builtin_prefetch(in->next + step * in->next_step, 0, 3);
+    if (in->next_step > 64)
+        __builtin_prefetch(in->next + step * in->next_step + 64, 0, 3);
 }
 
 TARGET INLINE void NAME(dot_fp32)(const NAME(reads) * in, NAME(tile) * tile, int rows)
@@ -34,7 +39,7 @@ TARGET INLINE void NAME(dot_fp32)(const NAME(reads) * in, NAME(tile) * tile, int
         foreach (c, COLUMNS)
             sum[r][c] = (NAME(vf)){0};
     const char *at = in->rows, *w = in->panel;
-    for (size_t k = 0; k < in->groups; k++, at += 4, w += 4 * CE_PANEL) {
+    for (size_t k = 0; k < in->steps; k++, at += 4, w += 4 * CE_PANEL) {
         NAME(vf) b[COLUMNS];
         foreach (c, COLUMNS)
             b[c] = NAME(load)((const float *)w + c * LANES);
@@ -74,7 +79,7 @@ TARGET INLINE void NAME(dot_bf16)(const NAME(reads) * in, NAME(tile) * tile, int
         foreach (c, COLUMNS)
             sum[r][c] = (NAME(vf)){0};
     const char *at = in->rows, *w = in->panel;
-    for (size_t k = 0; k < in->groups; k++, at += 4, w += 4 * CE_PANEL) {
+    for (size_t k = 0; k < in->steps; k++, at += 4, w += 4 * CE_PANEL) {
         NAME(fetch)(in, k);
         foreach (r, rows) {
             uint32_t x = *(const uint32_t *)(at + (size_t)r * in->stride);
@@ -117,136 +122,161 @@ TARGET INLINE NAME(vi) NAME(add_quads)(NAME(vi) sum, const char *quads, uint32_t
 #endif
 }
 
+/* What the sums of one group of inputs stand for, to the tile. `rows` and `first` are constants. */
+TARGET INLINE void NAME(add_group)(const NAME(reads) * in, size_t group, NAME(vi) sum[][COLUMNS],
+                                   NAME(tile) * tile, int rows, int first)
+{
+    const ce_row_scale *scale = in->row_scales + group;
+    NAME(vf) scales[COLUMNS], sums[COLUMNS];
+    foreach (c, COLUMNS) {
+        scales[c] = NAME(load)(in->scales + group * CE_PANEL + c * LANES);
+        sums[c] = NAME(load)(in->sums + group * CE_PANEL + c * LANES);
+    }
+    foreach (r, rows) {
+        foreach (c, COLUMNS) {
+            float *to = tile->sum[r] + c * LANES;
+            NAME(vf) whole = __builtin_convertvector(sum[r][c], NAME(vf)) - sums[c] * scale->zero;
+            NAME(vf) factor = scales[c] * scale->scale;
+            NAME(store)(to, first ? whole * factor : whole * factor + NAME(load)(to));
+        }
+        scale += in->groups;
+    }
+}
+
 TARGET INLINE void NAME(dot_int8)(const NAME(reads) * in, NAME(tile) * tile, int rows)
 {
-    NAME(vi) sum[12][COLUMNS];
-    foreach (r, rows)
-        foreach (c, COLUMNS)
-            sum[r][c] = (NAME(vi)){0};
     const char *at = in->rows, *w = in->panel;
-    for (size_t k = 0; k < in->groups; k++, at += 4, w += 4 * CE_PANEL) {
-        NAME(fetch)(in, k);
-        foreach (r, rows) {
-            uint32_t x = *(const uint32_t *)(at + (size_t)r * in->stride);
+    for (size_t g = 0, k = 0; g < in->groups; g++) {
+        NAME(vi) sum[12][COLUMNS];
+        foreach (r, rows)
             foreach (c, COLUMNS)
-                sum[r][c] = NAME(add_quads)(sum[r][c], w + c * 4 * LANES, x);
+                sum[r][c] = (NAME(vi)){0};
+        size_t left = in->steps - k, end = k + (left < in->group ? left : in->group);
+        for (; k < end; k++, at += 4, w += 4 * CE_PANEL) {
+            NAME(fetch)(in, k);
+            foreach (r, rows) {
+                uint32_t x = *(const uint32_t *)(at + (size_t)r * in->stride);
+                foreach (c, COLUMNS)
+                    sum[r][c] = NAME(add_quads)(sum[r][c], w + c * 4 * LANES, x);
+            }
         }
+        if (g == 0)
+            NAME(add_group)(in, g, sum, tile, rows, 1);
+        else
+            NAME(add_group)(in, g, sum, tile, rows, 0);
     }
-    foreach (r, rows)
-        foreach (c, COLUMNS)
-            NAME(store)(tile->sum[r] + c * LANES, (NAME(vf))sum[r][c]);
 }
 
 /* ---- What becomes of the sums -------------------------------------------------------------- */
 
-TARGET INLINE NAME(vf) NAME(activate)(ce_activation activation, ce_number number, NAME(vf) x)
+TARGET INLINE NAME(vf) NAME(activate)(ce_activation activation, int exact, NAME(vf) x)
 {
     if (activation == CE_ACTIVATION_GELU)
-        return number == CE_NUMBER_INT8   ? NAME(gelu_coarse)(x)
-               : number == CE_NUMBER_BF16 ? NAME(gelu_rough)(x)
-                                          : NAME(gelu)(x);
+        return exact ? NAME(gelu)(x) : NAME(gelu_rough)(x);
     return activation == CE_ACTIVATION_GELU_TANH ? NAME(gelu_tanh)(x) : x;
 }
 
-/* What the columns of a vector share. */
-typedef struct NAME(columns) {
-    NAME(vf) bias, scale, sums;
-} NAME(columns);
+/* Where a result goes, and how. */
+typedef enum NAME(target) { NAME(TO_FP32), NAME(TO_BF16), NAME(ADD_FP32) } NAME(target);
 
-TARGET INLINE NAME(columns) NAME(columns_of)(const ce_linear *l, size_t column, int int8)
+/* At most `left` lanes; of bf16, behind them zeros up to where a linear layer reads. */
+TARGET INLINE void NAME(put)(char *to, NAME(vf) x, size_t left, NAME(target) target)
 {
-    NAME(columns) all = {.bias = NAME(load)(l->bias + column)};
-    if (int8) {
-        all.scale = NAME(load)(l->scales + column);
-        all.sums = NAME(load)(l->sums + column);
-    }
-    return all;
-}
-
-TARGET INLINE NAME(vf)
-    NAME(value)(const NAME(columns) * all, const ce_row_scale *scale, const float *sum, int int8)
-{
-    NAME(vf) x = NAME(load)(sum);
-    if (int8) {
-        NAME(vf) product = __builtin_convertvector((NAME(vi))x, NAME(vf)) - all->sums * scale->zero;
-        return product * (all->scale * scale->scale) + all->bias;
-    }
-    return x + all->bias;
-}
-
-TARGET INLINE void NAME(put)(const ce_linear_output *out, char *row, size_t column, size_t width,
-                             NAME(vf) x)
-{
-    if (column >= width)
-        return;
-    if (out->multiply)
-        x *= NAME(load)(out->multiply + column);
-    if (out->rows.number == CE_NUMBER_BF16) {
-        NAME(store_narrow_some)((uint16_t *)row + column, x, width - column);
-        for (size_t i = width; column + LANES >= width && i % 4; i++)
-            ((uint16_t *)row)[i] = 0;
+    if (target == NAME(TO_BF16)) {
+        NAME(store_narrow_some)((uint16_t *)to, x, left);
+        for (size_t i = left; i < LANES && i % 4; i++)
+            ((uint16_t *)to)[i] = 0;
         return;
     }
-    float *to = (float *)row + column;
-    if (out->add)
-        x += NAME(load_some)(to, width - column);
-    NAME(store_some)(to, x, width - column);
+    if (target == NAME(ADD_FP32))
+        x += NAME(load_some)((float *)to, left);
+    NAME(store_some)((float *)to, x, left);
+}
+
+/* What is written beside each other: a vector of each row. */
+typedef struct NAME(strip) {
+    const float *sum, *up; /* of the first row; `up` only where a gate is */
+    NAME(vf) bias, up_bias;
+    char *to;
+    size_t stride;
+} NAME(strip);
+
+/* All but the strip and the rows are constants where whole vectors are written. */
+TARGET INLINE void NAME(finish_strip)(const NAME(strip) * strip, int rows, size_t left,
+                                      NAME(target) target, ce_activation activation, int exact)
+{
+    char *to = strip->to;
+    for (int r = 0; r < rows; r++, to += strip->stride) {
+        NAME(vf) x = NAME(load)(strip->sum + r * CE_PANEL) + strip->bias;
+        if (activation == CE_ACTIVATION_SILU_GATE)
+            x = NAME(gated)(x, x) * (NAME(load)(strip->up + r * CE_PANEL) + strip->up_bias);
+        else
+            x = NAME(activate)(activation, exact, x);
+        NAME(put)(to, x, left, target);
+    }
 }
 
 TARGET INLINE void NAME(finish_as)(const ce_linear *l, const ce_linear_output *out, size_t panel,
-                                   const NAME(tile) * tile, const ce_row_scale *scales, size_t row,
-                                   int rows, ce_activation activation, int int8)
+                                   const NAME(tile) * tile, size_t row, int rows,
+                                   NAME(target) target, ce_activation activation, int exact)
 {
     int gate = activation == CE_ACTIVATION_SILU_GATE;
-    ce_number number = int8 ? CE_NUMBER_INT8 : l->number;
-    size_t first = panel * CE_PANEL, half = CE_PANEL / 2;
-    char *to = (char *)out->rows.data + row * out->rows.stride;
-    for (size_t at = 0; at < (gate ? half : CE_PANEL); at += LANES) {
-        NAME(columns) all = NAME(columns_of)(l, first + at, int8), ups = all;
-        if (gate)
-            ups = NAME(columns_of)(l, first + half + at, int8);
-        for (int r = 0; r < rows; r++) {
-            const ce_row_scale *scale = scales + r;
-            char *to_row = to + (size_t)r * out->rows.stride;
-            NAME(vf) x = NAME(value)(&all, scale, tile->sum[r] + at, int8);
-            if (gate) {
-                NAME(vf) up = NAME(value)(&ups, scale, tile->sum[r] + half + at, int8);
-                NAME(put)(out, to_row, first / 2 + at, l->out / 2, NAME(gated)(x, x) * up);
-            } else {
-                NAME(put)(out, to_row, first + at, l->out, NAME(activate)(activation, number, x));
-            }
+    size_t half = CE_PANEL / 2, columns = gate ? half : CE_PANEL, first = panel * CE_PANEL;
+    size_t width = gate ? l->out / 2 : l->out, size = target == NAME(TO_BF16) ? 2 : 4;
+    for (size_t at = 0; at < columns && panel * columns + at < width; at += LANES) {
+        size_t column = panel * columns + at, left = width - column;
+        NAME(strip)
+        strip = {.sum = tile->sum[0] + at,
+                 .bias = NAME(load)(l->bias + first + at),
+                 .to = (char *)out->rows.data + row * out->rows.stride + column * size,
+                 .stride = out->rows.stride};
+        if (gate) {
+            strip.up = strip.sum + half;
+            strip.up_bias = NAME(load)(l->bias + first + half + at);
         }
+        if (left >= LANES)
+            NAME(finish_strip)(&strip, rows, LANES, target, activation, exact);
+        else
+            NAME(finish_strip)(&strip, rows, left, target, activation, exact);
     }
 }
 
-TARGET INLINE void NAME(finish_of)(const ce_linear *l, const ce_linear_output *out, size_t panel,
-                                   const NAME(tile) * tile, const ce_row_scale *scales, size_t row,
-                                   int rows, int int8)
+TARGET static __attribute__((noinline)) void NAME(finish)(const ce_linear *l,
+                                                          const ce_linear_output *out, size_t panel,
+                                                          const NAME(tile) * tile, size_t row,
+                                                          int rows)
 {
+#define FINISH(target, activation, exact) \
+    NAME(finish_as)(l, out, panel, tile, row, rows, NAME(target), activation, exact)
+#define FINISH_EITHER(activation, exact)        \
+    do {                                        \
+        if (out->rows.number == CE_NUMBER_BF16) \
+            FINISH(TO_BF16, activation, exact); \
+        else                                    \
+            FINISH(TO_FP32, activation, exact); \
+    } while (0)
     switch (out->activation) {
     case CE_ACTIVATION_NONE:
-        NAME(finish_as)(l, out, panel, tile, scales, row, rows, CE_ACTIVATION_NONE, int8);
+        if (out->add)
+            FINISH(ADD_FP32, CE_ACTIVATION_NONE, 1);
+        else
+            FINISH_EITHER(CE_ACTIVATION_NONE, 1);
         break;
     case CE_ACTIVATION_GELU:
-        NAME(finish_as)(l, out, panel, tile, scales, row, rows, CE_ACTIVATION_GELU, int8);
+        if (l->number == CE_NUMBER_FP32)
+            FINISH_EITHER(CE_ACTIVATION_GELU, 1);
+        else
+            FINISH_EITHER(CE_ACTIVATION_GELU, 0);
         break;
     case CE_ACTIVATION_GELU_TANH:
-        NAME(finish_as)(l, out, panel, tile, scales, row, rows, CE_ACTIVATION_GELU_TANH, int8);
+        FINISH_EITHER(CE_ACTIVATION_GELU_TANH, 1);
         break;
     case CE_ACTIVATION_SILU_GATE:
-        NAME(finish_as)(l, out, panel, tile, scales, row, rows, CE_ACTIVATION_SILU_GATE, int8);
+        FINISH_EITHER(CE_ACTIVATION_SILU_GATE, 1);
         break;
     }
-}
-
-TARGET static __attribute__((noinline)) void
-NAME(finish)(const ce_linear *l, const ce_linear_output *out, size_t panel, const NAME(tile) * tile,
-             const ce_row_scale *scales, size_t row, int rows)
-{
-    if (l->number == CE_NUMBER_INT8)
-        NAME(finish_of)(l, out, panel, tile, scales, row, rows, 1);
-    else
-        NAME(finish_of)(l, out, panel, tile, NULL, row, rows, 0);
+#undef FINISH_EITHER
+#undef FINISH
 }
 
 /* ---- Tiles --------------------------------------------------------------------------------- */
@@ -308,28 +338,36 @@ TARGET static void NAME(tile_int8)(const NAME(reads) * in, NAME(tile) * tile, in
 TARGET static void NAME(linear)(const ce_linear *l, const ce_rows *in, size_t count, size_t panel,
                                 size_t panel_end, const ce_linear_output *out)
 {
-    size_t tall = l->number == CE_NUMBER_INT8 ? TALL_INT8 : TALL;
-    size_t tiles = (count + tall - 1) / tall, groups = groups_of(l);
-    size_t panel_bytes = groups * CE_PANEL * 4;
+    int int8 = l->number == CE_NUMBER_INT8;
+    size_t tall = int8 ? TALL_INT8 : TALL, tiles = (count + tall - 1) / tall;
+    size_t steps = steps_of(l), groups = int8 ? groups_of(l) : 0;
+    size_t panel_bytes = steps * CE_PANEL * 4;
     NAME(tile) tile;
     for (; panel < panel_end; panel++) {
         NAME(reads)
         reads = {.stride = in->stride,
                  .panel = (const char *)l->panels + panel * panel_bytes,
-                 .groups = groups,
-                 .step = (4 * CE_PANEL + tiles - 1) / tiles};
+                 .steps = steps,
+                 .next_step = (4 * CE_PANEL + tiles - 1) / tiles,
+                 .group = l->group / 4,
+                 .groups = groups};
+        if (int8) {
+            reads.scales = l->scales + panel * groups * CE_PANEL;
+            reads.sums = l->sums + panel * groups * CE_PANEL;
+        }
         for (size_t i = 0; i < tiles; i++) {
             size_t row = count * i / tiles, rows = count * (i + 1) / tiles - row;
             reads.rows = (const char *)in->data + row * in->stride;
             reads.next = reads.panel + panel_bytes + panel_bytes * i / tiles;
+            if (int8)
+                reads.row_scales = in->scales + row * groups;
             if (l->number == CE_NUMBER_FP32)
                 NAME(tile_fp32)(&reads, &tile, (int)rows);
             else if (l->number == CE_NUMBER_BF16)
                 NAME(tile_bf16)(&reads, &tile, (int)rows);
             else
                 NAME(tile_int8)(&reads, &tile, (int)rows);
-            NAME(finish)
-            (l, out, panel, &tile, in->scales ? in->scales + row : NULL, row, (int)rows);
+            NAME(finish)(l, out, panel, &tile, row, (int)rows);
         }
     }
 }

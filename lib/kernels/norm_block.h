@@ -42,10 +42,10 @@ typedef struct NAME(row) {
     float mean, factor;
 } NAME(row);
 
-/* Elements from i on, at most four vectors. */
-TARGET INLINE NAME(four) NAME(normalised)(const NAME(row) * row, size_t i)
+/* Elements from i on, at most four vectors, up to `end`. */
+TARGET INLINE NAME(four) NAME(normalised)(const NAME(row) * row, size_t i, size_t end)
 {
-    size_t left = row->norm->width - i;
+    size_t left = end - i;
     NAME(four) x = NAME(load_four)(row->in + i, left);
     NAME(four) gain = NAME(load_four)(row->norm->gain + i, left);
     foreach (v, 4)
@@ -59,47 +59,46 @@ TARGET INLINE NAME(four) NAME(normalised)(const NAME(row) * row, size_t i)
 }
 
 /* What the next linear layer reads of them. */
-TARGET INLINE NAME(four) NAME(smoothed)(const NAME(row) * row, size_t i, NAME(four) x)
+TARGET INLINE NAME(four) NAME(smoothed)(const NAME(row) * row, size_t i, size_t end, NAME(four) x)
 {
     if (row->norm->smooth) {
-        NAME(four) smooth = NAME(load_four)(row->norm->smooth + i, row->norm->width - i);
+        NAME(four) smooth = NAME(load_four)(row->norm->smooth + i, end - i);
         foreach (v, 4)
             x.v[v] *= smooth.v[v];
     }
     return x;
 }
 
-/* Write the row, and what `low` gets as fp32 or bf16; of int8, find the range. */
-TARGET INLINE void NAME(write)(const NAME(row) * row, float *low_fp32, uint16_t *low_bf16,
-                               NAME(range) * range)
+/* Write elements begin .. end, and what `low` gets as fp32 or bf16; of int8, find the range. */
+TARGET INLINE void NAME(write)(const NAME(row) * row, size_t begin, size_t end, float *low_fp32,
+                               uint16_t *low_bf16, NAME(range) * range)
 {
-    size_t width = row->norm->width;
-    for (size_t i = 0; i < width; i += 4 * LANES) {
-        NAME(four) x = NAME(normalised)(row, i);
+    for (size_t i = begin; i < end; i += 4 * LANES) {
+        NAME(four) x = NAME(normalised)(row, i, end);
         if (row->out)
-            NAME(store_four)(row->out + i, &x, width - i);
-        x = NAME(smoothed)(row, i, x);
+            NAME(store_four)(row->out + i, &x, end - i);
+        x = NAME(smoothed)(row, i, end, x);
         if (low_fp32)
-            NAME(store_four)(low_fp32 + i, &x, width - i);
+            NAME(store_four)(low_fp32 + i, &x, end - i);
         if (low_bf16)
-            NAME(store_narrow_four)(low_bf16 + i, &x, width - i);
+            NAME(store_narrow_four)(low_bf16 + i, &x, end - i);
         if (range)
             NAME(range_add)(range, &x);
     }
 }
 
-TARGET INLINE void NAME(write_int8)(const NAME(row) * row, uint8_t *low, ce_row_scale *scale)
+TARGET INLINE void NAME(write_group)(const NAME(row) * row, size_t begin, size_t end, uint8_t *low,
+                                     ce_row_scale *scale)
 {
-    size_t width = row->norm->width;
     NAME(range) range = NAME(range_none)();
-    NAME(write)(row, NULL, NULL, &range);
+    NAME(write)(row, begin, end, NULL, NULL, &range);
     quantum q = NAME(range_quantum)(&range, scale);
-    for (size_t i = 0; i < width; i += 4 * LANES) {
+    for (size_t i = begin; i < end; i += 4 * LANES) {
         /* Without `out` there is nowhere to keep them. */
         NAME(four)
-        x = row->out ? NAME(load_four)(row->out + i, width - i) : NAME(normalised)(row, i);
-        x = NAME(smoothed)(row, i, x);
-        NAME(quantise)(low + i, &x, q, width - i);
+        x = row->out ? NAME(load_four)(row->out + i, end - i) : NAME(normalised)(row, i, end);
+        x = NAME(smoothed)(row, i, end, x);
+        NAME(quantise)(low + i, &x, q, end - i);
     }
 }
 
@@ -110,14 +109,17 @@ TARGET static void NAME(norm_row)(const ce_norm *norm, const float *in, float *o
     if (norm->centred)
         row.mean = NAME(mean)(in, norm->width);
     row.factor = 1 / sqrtf(NAME(mean_square)(in, norm->width, row.mean) + norm->eps);
+    size_t width = norm->width;
     if (!low)
-        NAME(write)(&row, NULL, NULL, NULL);
+        NAME(write)(&row, 0, width, NULL, NULL, NULL);
     else if (low->number == CE_NUMBER_FP32)
-        NAME(write)(&row, low->data, NULL, NULL);
+        NAME(write)(&row, 0, width, low->data, NULL, NULL);
     else if (low->number == CE_NUMBER_BF16)
-        NAME(write)(&row, NULL, low->data, NULL);
+        NAME(write)(&row, 0, width, NULL, low->data, NULL);
     else
-        NAME(write_int8)(&row, low->data, low->scales);
+        for (size_t i = 0, g = 0; i < width; i += low->group, g++)
+            NAME(write_group)
+    (&row, i, width - i < low->group ? width : i + low->group, low->data, low->scales + g);
 }
 
 TARGET static void NAME(norm_rows)(const ce_norm *norm, const ce_rows *in, size_t count,

@@ -1,4 +1,4 @@
-/* How one row of activations becomes 8-bit integers. */
+/* How one group of activations becomes 8-bit integers. */
 #ifndef CE_KERNELS_QUANTUM_H
 #define CE_KERNELS_QUANTUM_H
 
@@ -9,7 +9,7 @@ typedef struct quantum {
     float inverse, zero;
 } quantum;
 
-/* Of a row from `low` (at most 0) to `high` (at least 0). Added to the scale, `poison` makes it NaN. */
+/* Of a group from `low` (at most 0) to `high` (at least 0). Added to the scale, `poison` makes it NaN. */
 static inline quantum quantum_of(float low, float high, float poison, ce_row_scale *scale)
 {
     const float smallest = 1e-33f; /* whose inverse is still finite */

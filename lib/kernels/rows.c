@@ -12,6 +12,6 @@ ce_rows ce_rows_from(const ce_rows *rows, size_t row)
     ce_rows from = *rows;
     from.data = (char *)rows->data + row * rows->stride;
     if (rows->scales)
-        from.scales = rows->scales + row;
+        from.scales = rows->scales + row * rows->groups;
     return from;
 }

@@ -13,7 +13,7 @@ typedef enum ce_number {
     CE_NUMBER_INT8  /* of activations: uint8_t, x = scale * (q - zero); of weights: int8_t */
 } ce_number;
 
-/* What the bytes of one row stand for. `zero` is a whole number from 0 to 255. */
+/* What the bytes of one group of a row stand for. `zero` is a whole number from 0 to 255. */
 typedef struct ce_row_scale {
     float scale, zero;
 } ce_row_scale;
@@ -23,9 +23,18 @@ typedef struct ce_row_scale {
 typedef struct ce_rows {
     ce_number number;
     void *data;
-    size_t stride;        /* bytes from a row to the next, a multiple of 64 */
-    ce_row_scale *scales; /* of int8: one for each row */
+    size_t stride; /* bytes from a row to the next, a multiple of 64 */
+    /* int8: every `group` numbers (a multiple of 64) of a row share a scale, so that a large one spoils no others than
+       those of its group. [rows, groups] */
+    ce_row_scale *scales;
+    size_t group, groups;
 } ce_rows;
+
+/* How many groups a row of `width` numbers has. */
+static inline size_t ce_groups(size_t width, size_t group)
+{
+    return (width + group - 1) / group;
+}
 
 /* The stride for rows of `width` numbers: an odd multiple of 64 bytes, so that rows that are worked on together never
  * compete for one set of the cache. */
@@ -34,8 +43,8 @@ size_t ce_rows_stride(ce_number number, size_t width);
 /* The rows from number `row` on. */
 ce_rows ce_rows_from(const ce_rows *rows, size_t row);
 
-/* Write fp32 rows as bf16 or int8 ones (or copy them). int8: the range of each row, zero included, over 0 .. 255. What
- * is not finite is not finite in bf16, and gives a row whose scale is not finite in int8. */
+/* Write fp32 rows as bf16 or int8 ones (or copy them). int8: the range of each group, zero included, over 0 .. 255. What
+ * is not finite is not finite in bf16, and gives a group whose scale is not finite in int8. */
 void ce_rows_convert(const ce_rows *from, size_t count, size_t width, const ce_rows *to,
                      ce_isa isa);
 

@@ -84,7 +84,7 @@ void ce_bert_forward(ce_lane *lane)
     for (uint32_t i = 0; i < a->layers; i++) {
         const ce_native_layer *layer = &m->weights.layers[i];
         int single = i + 1 == a->layers && ce_native_is_single(a);
-        ce_lane_record(lane, i, CE_RANGE_QKV, lane->x, lane->rows, a->hidden);
+        ce_lane_record(lane, i, CE_RANGE_QKV, lane->x, lane->rows);
         project_all(lane, layer, single);
         ce_lane_attention(lane, i, single);
         rows = ce_lane_rows(lane, lane->rows);
@@ -92,7 +92,7 @@ void ce_bert_forward(ce_lane *lane)
             size_t left = rows.end - row, count = left < CE_PASS_BLOCK ? left : CE_PASS_BLOCK;
             ce_lane_add_attention(lane, i, row, count);
             normalise(lane, &layer->attention_norm, row, count, 0);
-            ce_lane_record(lane, i, CE_RANGE_UP, ce_rows_from(&lane->x, row), count, a->hidden);
+            ce_lane_record(lane, i, CE_RANGE_UP, ce_rows_from(&lane->x, row), count);
             ce_lane_add_network(lane, i, row, count);
             normalise(lane, &layer->mlp_norm, row, count, i + 1 == a->layers);
         }

@@ -19,11 +19,12 @@ static const float *take_vector(cursor *c, size_t count)
     return take(c, count * sizeof(float));
 }
 
-static void place_linear(cursor *c, ce_linear *linear, ce_number number, size_t in, size_t out)
+static void place_linear(cursor *c, ce_linear *linear, ce_number number, size_t in, size_t out,
+                         size_t group)
 {
-    const void *memory = take(c, ce_linear_bytes(number, in, out));
+    const void *memory = take(c, ce_linear_bytes(number, in, out, group));
     if (memory)
-        ce_linear_place(linear, number, in, out, memory);
+        ce_linear_place(linear, number, in, out, group, memory);
 }
 
 static void place_norm(cursor *c, const ce_architecture *a, ce_norm *norm, size_t width)
@@ -47,8 +48,6 @@ static void place_smoothing(cursor *c, const ce_native_model *model, ce_native_l
         return;
     layer->qkv_smooth = take_vector(c, a->hidden);
     layer->up_smooth = take_vector(c, a->hidden);
-    if (model->down_number == CE_NUMBER_INT8)
-        layer->down_smooth = take_vector(c, ce_linear_panels(a->intermediate) * (size_t)CE_PANEL);
 }
 
 static void place_layer(cursor *c, const ce_native_model *model, ce_native_layer *layer)
@@ -63,10 +62,11 @@ static void place_layer(cursor *c, const ce_native_model *model, ce_native_layer
         place_norm(c, a, &layer->k_norm, a->head_dim);
     }
     place_smoothing(c, model, layer);
-    place_linear(c, &layer->qkv, model->number, a->hidden, q + 2 * kv);
-    place_linear(c, &layer->out, model->number, q, a->hidden);
-    place_linear(c, &layer->up, model->number, a->hidden, gates * a->intermediate);
-    place_linear(c, &layer->down, model->down_number, a->intermediate, a->hidden);
+    ce_number number = model->number;
+    place_linear(c, &layer->qkv, number, a->hidden, q + 2 * kv, model->group);
+    place_linear(c, &layer->out, number, q, a->hidden, model->group);
+    place_linear(c, &layer->up, number, a->hidden, gates * a->intermediate, model->group);
+    place_linear(c, &layer->down, number, a->intermediate, a->hidden, model->down_group);
 }
 
 static size_t walk(ce_native_model *model, const void *memory)
@@ -78,7 +78,7 @@ static size_t walk(ce_native_model *model, const void *memory)
     for (uint32_t i = 0; i < a->layers; i++)
         place_layer(&c, model, &w->layers[i]);
     for (uint32_t i = 0; i < a->dense_count; i++)
-        place_linear(&c, &w->dense[i], CE_NUMBER_FP32, a->dense[i].in, a->dense[i].out);
+        place_linear(&c, &w->dense[i], CE_NUMBER_FP32, a->dense[i].in, a->dense[i].out, 0);
     return c.used;
 }
 

@@ -5,7 +5,7 @@
 #include "native/model.h"
 
 /* Raised whenever the walk or the kernels' panels change: what was prepared before is then prepared anew. */
-#define CE_LAYOUT_VERSION 2
+#define CE_LAYOUT_VERSION 3
 
 /* Bytes of the prepared weights. */
 size_t ce_layout_bytes(const ce_native_model *model);

@@ -43,11 +43,10 @@ static void project(const ce_lane *lane, const ce_native_layer *layer, uint32_t 
                     size_t count)
 {
     const ce_pass *p = lane->pass;
-    size_t hidden = p->model->architecture->hidden;
     ce_rows x = ce_rows_from(&lane->x, row), low = ce_rows_from(&lane->low, row);
     ce_rows wide = ce_lane_block(lane, &p->wide);
     ce_lane_norm(lane, &layer->attention_norm, x, count, NULL, &low);
-    ce_lane_record(lane, index, CE_RANGE_QKV, low, count, hidden);
+    ce_lane_record(lane, index, CE_RANGE_QKV, low, count);
     ce_lane_layer(lane, &layer->qkv, low, count, (ce_linear_output){.rows = wide});
     turn(lane, layer, row, wide, count);
 }
@@ -77,7 +76,7 @@ void ce_llama_forward(ce_lane *lane)
             ce_rows low = ce_rows_from(&lane->low, row);
             ce_lane_add_attention(lane, i, row, count);
             ce_lane_norm(lane, &layer->mlp_norm, ce_rows_from(&lane->x, row), count, NULL, &low);
-            ce_lane_record(lane, i, CE_RANGE_UP, low, count, a->hidden);
+            ce_lane_record(lane, i, CE_RANGE_UP, low, count);
             ce_lane_add_network(lane, i, row, count);
         }
     }

@@ -20,7 +20,7 @@ typedef struct ce_native_layer {
     ce_linear down;
     ce_norm attention_norm, mlp_norm; /* BERT: behind attention and network; Llama: before them */
     ce_norm q_norm, k_norm;           /* over a head, where the model has them */
-    const float *qkv_smooth, *up_smooth, *down_smooth; /* [in] of the layer, or NULL */
+    const float *qkv_smooth, *up_smooth; /* [hidden], or NULL */
 } ce_native_layer;
 
 /* Everything that is copied from the checkpoint, in one piece of memory. */
@@ -42,7 +42,8 @@ typedef struct ce_native_model {
     const ce_architecture *architecture; /* the caller's */
     int32_t precision;                   /* CITADEL_PRECISION_* */
     ce_isa isa;
-    ce_number number, down_number; /* of the linear layers, and of each second one of a network */
+    ce_number number;         /* of the linear layers */
+    size_t group, down_group; /* int8: of their inputs, and of each second one's of a network */
     ce_native_weights weights;
     ce_store store; /* their memory */
     /* Tables that stay where they are in the checkpoint, as only the rows of a text's tokens are read. */

@@ -14,6 +14,9 @@
 /* Tokens that are best computed together: activations stay in the second-level cache. */
 enum { BATCH_TOKENS = 256, SPLIT_TOKENS = 16 };
 
+/* int8: inputs that share a scale. What comes out of an activation varies most, and is worth smaller groups. */
+enum { GROUP = 384, DOWN_GROUP = 192, ACCURATE_GROUP = 128 };
+
 static void unload(void *opaque)
 {
     ce_native_model *model = opaque;
@@ -36,17 +39,19 @@ static void choose_numbers(ce_native_model *model)
 {
     switch (model->precision) {
     case CITADEL_PRECISION_BF16:
-        model->number = model->down_number = CE_NUMBER_BF16;
+        model->number = CE_NUMBER_BF16;
         break;
     case CITADEL_PRECISION_INT8:
-        model->number = model->down_number = CE_NUMBER_INT8;
+        model->number = CE_NUMBER_INT8;
+        model->group = GROUP;
+        model->down_group = DOWN_GROUP;
         break;
     case CITADEL_PRECISION_INT8_ACCURATE:
         model->number = CE_NUMBER_INT8;
-        model->down_number = CE_NUMBER_BF16;
+        model->group = model->down_group = ACCURATE_GROUP;
         break;
     default:
-        model->number = model->down_number = CE_NUMBER_FP32;
+        model->number = CE_NUMBER_FP32;
     }
 }
 
@@ -54,11 +59,6 @@ static void choose_numbers(ce_native_model *model)
 static int outline(const ce_architecture *a, int32_t precision, ce_native_model *model,
                    ce_error *error)
 {
-    size_t q = ce_native_q_width(a);
-    if (a->hidden > CE_LINEAR_IN_MAX || a->intermediate > CE_LINEAR_IN_MAX || q > CE_LINEAR_IN_MAX)
-        return ce_fail(error, CE_E_UNSUPPORTED,
-                       "a layer is %u, %u or %zu wide, the native backend computes up to %d",
-                       a->hidden, a->intermediate, q, CE_LINEAR_IN_MAX);
     model->architecture = a;
     model->precision = precision;
     choose_numbers(model);

@@ -29,12 +29,16 @@ static void *take(arena *a, size_t bytes)
     return at;
 }
 
-static ce_rows take_rows(arena *a, ce_number number, size_t count, size_t width)
+/* `group` counts in int8 alone. */
+static ce_rows take_rows(arena *a, ce_number number, size_t count, size_t width, size_t group)
 {
     ce_rows rows = {.number = number, .stride = ce_rows_stride(number, width)};
     rows.data = take(a, count * rows.stride);
-    if (number == CE_NUMBER_INT8)
-        rows.scales = take(a, count * sizeof *rows.scales);
+    if (number == CE_NUMBER_INT8) {
+        rows.group = group;
+        rows.groups = ce_groups(width, group);
+        rows.scales = take(a, count * rows.groups * sizeof *rows.scales);
+    }
     return rows;
 }
 
@@ -62,15 +66,15 @@ static void take_common(ce_pass *p, arena *a)
     size_t qkv = q + 2 * ce_native_kv_width(arch);
     ce_number wide = m->number == CE_NUMBER_FP32 ? CE_NUMBER_FP32 : CE_NUMBER_BF16;
     ce_number seen = m->number == CE_NUMBER_BF16 ? CE_NUMBER_BF16 : CE_NUMBER_FP32;
-    p->x = take_rows(a, CE_NUMBER_FP32, tokens, arch->hidden);
+    p->x = take_rows(a, CE_NUMBER_FP32, tokens, arch->hidden, 0);
     p->low = p->x;
     if (reads_apart(m))
-        p->low = take_rows(a, m->number, tokens, arch->hidden);
-    p->qkv = take_rows(a, wide, tokens, qkv);
-    p->context = take_rows(a, seen, tokens, q);
+        p->low = take_rows(a, m->number, tokens, arch->hidden, m->group);
+    p->qkv = take_rows(a, wide, tokens, qkv, 0);
+    p->context = take_rows(a, seen, tokens, q, 0);
     p->low_context = p->context;
     if (m->number == CE_NUMBER_INT8)
-        p->low_context = take_rows(a, CE_NUMBER_INT8, tokens, q);
+        p->low_context = take_rows(a, CE_NUMBER_INT8, tokens, q, m->group);
 }
 
 static void take_single(ce_pass *p, arena *a)
@@ -79,11 +83,11 @@ static void take_single(ce_pass *p, arena *a)
     size_t texts = p->batch->texts;
     /* Panels of q may reach into those of k. */
     size_t q = ce_linear_panels(ce_native_q_width(arch)) * (size_t)CE_PANEL;
-    p->first_x = take_rows(a, CE_NUMBER_FP32, texts, arch->hidden);
+    p->first_x = take_rows(a, CE_NUMBER_FP32, texts, arch->hidden, 0);
     p->first_low = p->first_x;
     if (reads_apart(p->model))
-        p->first_low = take_rows(a, p->low.number, texts, arch->hidden);
-    p->first_q = take_rows(a, p->qkv.number, texts, q);
+        p->first_low = take_rows(a, p->low.number, texts, arch->hidden, p->model->group);
+    p->first_q = take_rows(a, p->qkv.number, texts, q, 0);
 }
 
 static void take_blocks(ce_pass *p, arena *a)
@@ -92,15 +96,13 @@ static void take_blocks(ce_pass *p, arena *a)
     const ce_architecture *arch = m->architecture;
     size_t rows = (size_t)CE_PASS_BLOCK * (size_t)p->lanes;
     size_t qkv = ce_native_q_width(arch) + 2 * ce_native_kv_width(arch);
-    ce_number mid = m->number == CE_NUMBER_BF16 || m->down_number == CE_NUMBER_BF16
-                        ? CE_NUMBER_BF16
-                        : CE_NUMBER_FP32;
+    ce_number mid = m->number == CE_NUMBER_BF16 ? CE_NUMBER_BF16 : CE_NUMBER_FP32;
     if (!ce_native_is_bert(arch))
-        p->wide = take_rows(a, CE_NUMBER_FP32, rows, qkv);
-    p->mid = take_rows(a, mid, rows, arch->intermediate);
+        p->wide = take_rows(a, CE_NUMBER_FP32, rows, qkv, 0);
+    p->mid = take_rows(a, mid, rows, arch->intermediate, 0);
     p->low_mid = p->mid;
-    if (m->down_number == CE_NUMBER_INT8)
-        p->low_mid = take_rows(a, CE_NUMBER_INT8, rows, arch->intermediate);
+    if (m->number == CE_NUMBER_INT8)
+        p->low_mid = take_rows(a, CE_NUMBER_INT8, rows, arch->intermediate, m->down_group);
 }
 
 static void take_lanes(ce_pass *p, arena *a)
@@ -320,10 +322,10 @@ void ce_lane_convert(const ce_lane *lane, ce_rows from, size_t count, size_t wid
 }
 
 void ce_lane_record(const ce_lane *lane, uint32_t layer, ce_range_place place, ce_rows rows,
-                    size_t count, size_t width)
+                    size_t count)
 {
     if (lane->pass->ranges)
-        ce_ranges_add(lane->pass->ranges, layer, place, &rows, count, width);
+        ce_ranges_add(lane->pass->ranges, layer, place, &rows, count);
 }
 
 void ce_lane_words(const ce_lane *lane, ce_stretch rows)
@@ -407,7 +409,6 @@ void ce_lane_add_attention(const ce_lane *lane, uint32_t layer, size_t row, size
     const ce_pass *p = lane->pass;
     size_t q = ce_native_q_width(p->model->architecture);
     ce_rows context = ce_rows_from(&p->context, row), low = ce_rows_from(&p->low_context, row);
-    ce_lane_record(lane, layer, CE_RANGE_OUT, context, count, q);
     if (low.data != context.data)
         ce_lane_convert(lane, context, count, q, low);
     ce_lane_layer(lane, &p->model->weights.layers[layer].out, low, count,
@@ -421,9 +422,7 @@ void ce_lane_add_network(const ce_lane *lane, uint32_t layer, size_t row, size_t
     const ce_native_layer *weights = &p->model->weights.layers[layer];
     ce_rows mid = ce_lane_block(lane, &p->mid), low_mid = ce_lane_block(lane, &p->low_mid);
     ce_lane_layer(lane, &weights->up, ce_rows_from(&lane->low, row), count,
-                  (ce_linear_output){
-                      .rows = mid, .activation = a->activation, .multiply = weights->down_smooth});
-    ce_lane_record(lane, layer, CE_RANGE_DOWN, mid, count, a->intermediate);
+                  (ce_linear_output){.rows = mid, .activation = a->activation});
     if (low_mid.data != mid.data)
         ce_lane_convert(lane, mid, count, a->intermediate, low_mid);
     ce_lane_layer(lane, &weights->down, low_mid, count,
@@ -437,7 +436,8 @@ static void copy_row(const ce_rows *from, size_t row, const ce_rows *to, size_t 
     memcpy((char *)to->data + to_row * to->stride, (char *)from->data + row * from->stride,
            from->stride);
     if (from->number == CE_NUMBER_INT8)
-        to->scales[to_row] = from->scales[row];
+        memcpy(to->scales + to_row * to->groups, from->scales + row * from->groups,
+               from->groups * sizeof *from->scales);
 }
 
 void ce_lane_keep_single(ce_lane *lane)
@@ -536,7 +536,7 @@ static size_t layer_bytes(const ce_native_model *model)
     const ce_linear *all[] = {&l->qkv, &l->out, &l->up, &l->down};
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        bytes += ce_linear_bytes(all[i]->number, all[i]->in, all[i]->out);
+        bytes += ce_linear_bytes(all[i]->number, all[i]->in, all[i]->out, all[i]->group);
     return bytes;
 }
 

@@ -109,6 +109,6 @@ void ce_lane_add_network(const ce_lane *lane, uint32_t layer, size_t row, size_t
 void ce_lane_pool(const ce_lane *lane);
 
 void ce_lane_record(const ce_lane *lane, uint32_t layer, ce_range_place place, ce_rows rows,
-                    size_t count, size_t width);
+                    size_t count);
 
 #endif

@@ -87,10 +87,9 @@ typedef struct source {
     const ce_native_model *model;
     const ce_weights *weights;
     names names;
-    float *rows;    /* CE_PANEL rows of the widest input */
-    float *smooth;  /* [widest] of the layer that is being written */
-    float *fold_v;  /* [widest]: what the rows of v are divided by */
-    float *largest; /* [widest] */
+    float *rows;             /* CE_PANEL rows of the widest input */
+    const ce_ranges *ranges; /* int8: of a calibration */
+    float *smooth, *largest; /* int8: [hidden] */
 } source;
 
 static int choose_names(const ce_architecture *a, const ce_weights *weights, names *out,
@@ -195,7 +194,6 @@ typedef struct parts {
     size_t in;
     int halves; /* the rows of a panel are 16 of the first half and 16 of the second */
     size_t rows;
-    size_t folded; /* rows from here on are divided by fold_v */
 } parts;
 
 static int add_part(const source *s, parts *p, const char *at, const char *name, size_t rows,
@@ -241,20 +239,9 @@ static size_t row_of(const parts *p, size_t panel, size_t column)
     return column < half ? i : p->rows / 2 + i;
 }
 
-static void scale_row(const source *s, const parts *p, size_t row, float *weights, float *bias)
-{
-    if (s->smooth)
-        for (size_t k = 0; k < p->in; k++)
-            weights[k] *= s->smooth[k];
-    if (s->fold_v && row >= p->folded) {
-        float divisor = s->fold_v[row - p->folded];
-        for (size_t k = 0; k < p->in; k++)
-            weights[k] /= divisor;
-        *bias /= divisor;
-    }
-}
-
-static void write_linear(const source *s, const ce_linear *linear, const parts *p)
+/* `smooth` [in]: what inputs are divided by where they are read; or NULL. */
+static void write_linear(const source *s, const ce_linear *linear, const parts *p,
+                         const float *smooth)
 {
     for (size_t panel = 0; panel < ce_linear_panels(linear->out); panel++) {
         float bias[CE_PANEL] = {0};
@@ -269,7 +256,8 @@ static void write_linear(const source *s, const ce_linear *linear, const parts *
                 continue;
             }
             read_row(p, row, weights, &bias[columns]);
-            scale_row(s, p, row, weights, &bias[columns]);
+            for (size_t k = 0; smooth && k < p->in; k++)
+                weights[k] *= smooth[k];
         }
         ce_linear_pack(linear, panel, s->rows, p->in, bias, columns);
     }
@@ -278,8 +266,8 @@ static void write_linear(const source *s, const ce_linear *linear, const parts *
 /* ---- Smoothing ---------------------------------------------------------------------------- */
 
 /* Half of the range goes into the weights (SmoothQuant with an exponent of 1/2). An input that was never seen keeps its
- * place. `smooth` is what the weights are multiplied by; what is read is divided by it. */
-static void find_smoothing(const source *s, const parts *p, const float *seen, float *smooth)
+ * place. */
+static void find_smoothing(const source *s, const parts *p, const float *seen)
 {
     float bias;
     memset(s->largest, 0, p->in * sizeof *s->largest);
@@ -291,37 +279,18 @@ static void find_smoothing(const source *s, const parts *p, const float *seen, f
     for (size_t k = 0; k < p->in; k++) {
         float value = sqrtf(seen[k] / s->largest[k]);
         int usable = seen[k] > 0 && s->largest[k] > 0 && isfinite(value);
-        smooth[k] = usable ? fminf(fmaxf(value, 1e-3f), 1e3f) : 1.0f;
+        s->smooth[k] = usable ? fminf(fmaxf(value, 1e-3f), 1e3f) : 1.0f;
     }
 }
 
-static void invert(const float *values, size_t count, const float *to)
+/* A layer that reads a norm, which multiplies by `inverse`. */
+static void write_smoothed(const source *s, const ce_linear *linear, const parts *p,
+                           const float *seen, const float *inverse)
 {
-    float *out = (float *)to;
-    for (size_t i = 0; i < count; i++)
-        out[i] = 1.0f / values[i];
-}
-
-/* The heads of q that read one head of v share its factors. */
-static void share_between_heads(const ce_architecture *a, float *smooth)
-{
-    size_t group = a->heads / a->kv_heads, dim = a->head_dim;
-    for (size_t head = 0; head < a->kv_heads; head++) {
-        for (size_t d = 0; d < dim; d++) {
-            float *first = smooth + head * group * dim + d, most = *first;
-            for (size_t i = 1; i < group; i++)
-                most = fmaxf(most, first[i * dim]);
-            for (size_t i = 0; i < group; i++)
-                first[i * dim] = most;
-        }
-    }
-}
-
-static void fold_into_v(const ce_architecture *a, const float *smooth, float *fold)
-{
-    size_t group = a->heads / a->kv_heads, dim = a->head_dim;
-    for (size_t head = 0; head < a->kv_heads; head++)
-        memcpy(fold + head * dim, smooth + head * group * dim, dim * sizeof *fold);
+    find_smoothing(s, p, seen);
+    for (size_t k = 0; k < p->in; k++)
+        ((float *)inverse)[k] = 1.0f / s->smooth[k];
+    write_linear(s, linear, p, s->smooth);
 }
 
 /* ---- A layer ------------------------------------------------------------------------------ */
@@ -335,7 +304,6 @@ static int find_qkv(const source *s, const char *at, parts *p, ce_error *error)
     const ce_architecture *a = s->model->architecture;
     const names *n = &s->names;
     size_t q = ce_native_q_width(a), kv = ce_native_kv_width(a);
-    p->folded = q + kv;
     if (n->qkv)
         return add_part(s, p, at, n->qkv, q + 2 * kv, a->qkv_bias, error);
     int status = add_part(s, p, at, n->q, q, a->qkv_bias, error);
@@ -395,49 +363,7 @@ static int copy_norms(const source *s, const char *at, const ce_native_layer *la
     return status;
 }
 
-static void write_smoothed(source *s, const ce_native_layer *layer, layer_parts *p, uint32_t index,
-                           const ce_ranges *ranges, float *memory)
-{
-    const ce_architecture *a = s->model->architecture;
-    size_t width = ranges->width;
-    float *qkv = memory, *out = qkv + width, *up = out + width, *down = up + width;
-    float *fold = down + width;
-    find_smoothing(s, &p->qkv, ce_ranges_at(ranges, index, CE_RANGE_QKV), qkv);
-    find_smoothing(s, &p->out, ce_ranges_at(ranges, index, CE_RANGE_OUT), out);
-    find_smoothing(s, &p->up, ce_ranges_at(ranges, index, CE_RANGE_UP), up);
-    share_between_heads(a, out);
-    fold_into_v(a, out, fold);
-    invert(qkv, a->hidden, layer->qkv_smooth);
-    invert(up, a->hidden, layer->up_smooth);
-
-    s->smooth = qkv;
-    s->fold_v = fold;
-    write_linear(s, &layer->qkv, &p->qkv);
-    s->fold_v = NULL;
-    s->smooth = out;
-    write_linear(s, &layer->out, &p->out);
-    s->smooth = up;
-    write_linear(s, &layer->up, &p->up);
-    s->smooth = NULL;
-    if (layer->down_smooth) {
-        find_smoothing(s, &p->down, ce_ranges_at(ranges, index, CE_RANGE_DOWN), down);
-        invert(down, a->intermediate, layer->down_smooth);
-        s->smooth = down;
-    }
-    write_linear(s, &layer->down, &p->down);
-    s->smooth = NULL;
-}
-
-static void write_plain(const source *s, const ce_native_layer *layer, const layer_parts *p)
-{
-    write_linear(s, &layer->qkv, &p->qkv);
-    write_linear(s, &layer->out, &p->out);
-    write_linear(s, &layer->up, &p->up);
-    write_linear(s, &layer->down, &p->down);
-}
-
-static int write_layer(source *s, uint32_t index, const ce_ranges *ranges, float *memory,
-                       ce_error *error)
+static int write_layer(const source *s, uint32_t index, ce_error *error)
 {
     const ce_native_layer *layer = &s->model->weights.layers[index];
     char at[NAME_MAX_BYTES];
@@ -448,10 +374,17 @@ static int write_layer(source *s, uint32_t index, const ce_ranges *ranges, float
         status = find_layer(s, at, &p, error);
     if (status != CE_OK)
         return status;
-    if (ranges)
-        write_smoothed(s, layer, &p, index, ranges, memory);
-    else
-        write_plain(s, layer, &p);
+    if (s->ranges) {
+        write_smoothed(s, &layer->qkv, &p.qkv, ce_ranges_at(s->ranges, index, CE_RANGE_QKV),
+                       layer->qkv_smooth);
+        write_smoothed(s, &layer->up, &p.up, ce_ranges_at(s->ranges, index, CE_RANGE_UP),
+                       layer->up_smooth);
+    } else {
+        write_linear(s, &layer->qkv, &p.qkv, NULL);
+        write_linear(s, &layer->up, &p.up, NULL);
+    }
+    write_linear(s, &layer->out, &p.out, NULL);
+    write_linear(s, &layer->down, &p.down, NULL);
     return CE_OK;
 }
 
@@ -479,7 +412,7 @@ static size_t widest(const ce_native_model *model)
     return most;
 }
 
-static int write_all(source *s, const ce_ranges *ranges, float *memory, ce_error *error)
+static int write_all(const source *s, ce_error *error)
 {
     const ce_architecture *a = s->model->architecture;
     const ce_native_weights *w = &s->model->weights;
@@ -487,25 +420,25 @@ static int write_all(source *s, const ce_ranges *ranges, float *memory, ce_error
     int status = copy_norm(s, bert_like ? &w->embedding_norm : &w->final_norm, "",
                            bert_like ? s->names.embedding_norm : s->names.final_norm, error);
     for (uint32_t i = 0; i < a->layers && status == CE_OK; i++)
-        status = write_layer(s, i, ranges, memory, error);
+        status = write_layer(s, i, error);
     return status;
 }
 
 int ce_prepare_weights(ce_native_model *model, const ce_weights *weights, const ce_ranges *ranges,
                        ce_error *error)
 {
-    enum { VECTORS = 5 }; /* of write_smoothed */
-    source s = {.model = model, .weights = weights};
+    source s = {.model = model, .weights = weights, .ranges = ranges};
     int status = choose_names(model->architecture, weights, &s.names, error);
     if (status != CE_OK)
         return status;
     size_t width = widest(model);
-    float *memory = ce_reallocarray(NULL, width, (CE_PANEL + 1 + VECTORS) * sizeof(float));
+    float *memory = ce_reallocarray(NULL, width, (CE_PANEL + 2) * sizeof(float));
     if (!memory)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for rows of weights");
     s.rows = memory;
-    s.largest = memory + CE_PANEL * width;
-    status = write_all(&s, ranges, s.largest + width, error);
+    s.smooth = memory + CE_PANEL * width;
+    s.largest = s.smooth + width;
+    status = write_all(&s, error);
     ce_free(memory);
     return status;
 }
@@ -520,7 +453,7 @@ int ce_prepare_dense(const ce_linear *linear, const ce_weights *weights, int bia
     s.rows = ce_reallocarray(NULL, linear->in, CE_PANEL * sizeof(float));
     if (!s.rows)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for rows of weights");
-    write_linear(&s, linear, &p);
+    write_linear(&s, linear, &p, NULL);
     ce_free(s.rows);
     return CE_OK;
 }

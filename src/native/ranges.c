@@ -7,9 +7,7 @@
 
 int ce_ranges_create(ce_ranges *ranges, const ce_architecture *a, ce_error *error)
 {
-    size_t width = a->hidden > a->intermediate ? a->hidden : a->intermediate;
-    size_t q = (size_t)a->heads * a->head_dim;
-    ranges->width = q > width ? q : width;
+    ranges->width = a->hidden;
     ranges->largest = ce_calloc((size_t)a->layers * CE_RANGE_PLACES * ranges->width, sizeof(float));
     return ranges->largest ? CE_OK : ce_fail(error, CE_E_NO_MEMORY, "no memory for a calibration");
 }
@@ -36,12 +34,12 @@ static float element(const ce_rows *rows, const char *row, size_t i)
 }
 
 void ce_ranges_add(const ce_ranges *ranges, uint32_t layer, ce_range_place place,
-                   const ce_rows *rows, size_t count, size_t width)
+                   const ce_rows *rows, size_t count)
 {
     float *largest = ce_ranges_at(ranges, layer, place);
     for (size_t r = 0; r < count; r++) {
         const char *row = (const char *)rows->data + r * rows->stride;
-        for (size_t i = 0; i < width; i++)
+        for (size_t i = 0; i < ranges->width; i++)
             largest[i] = fmaxf(largest[i], fabsf(element(rows, row, i)));
     }
 }

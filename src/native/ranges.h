@@ -1,4 +1,4 @@
-/* The largest magnitude of every input of every layer, over the texts of a calibration. */
+/* The largest magnitude of every input of the layers that read a norm, over the texts of a calibration. */
 #ifndef CE_NATIVE_RANGES_H
 #define CE_NATIVE_RANGES_H
 
@@ -6,18 +6,11 @@
 #include "kernels/rows.h"
 #include "native/architecture.h"
 
-/* The four inputs of a layer that are multiplied. */
-typedef enum ce_range_place {
-    CE_RANGE_QKV,
-    CE_RANGE_OUT,
-    CE_RANGE_UP,
-    CE_RANGE_DOWN,
-    CE_RANGE_PLACES
-} ce_range_place;
+typedef enum ce_range_place { CE_RANGE_QKV, CE_RANGE_UP, CE_RANGE_PLACES } ce_range_place;
 
 typedef struct ce_ranges {
     float *largest; /* [layers, CE_RANGE_PLACES, width] */
-    size_t width;   /* of the widest input */
+    size_t width;   /* hidden size */
 } ce_ranges;
 
 int ce_ranges_create(ce_ranges *ranges, const ce_architecture *architecture, ce_error *error);
@@ -27,6 +20,6 @@ float *ce_ranges_at(const ce_ranges *ranges, uint32_t layer, ce_range_place plac
 
 /* Take `count` fp32 or bf16 rows into account. */
 void ce_ranges_add(const ce_ranges *ranges, uint32_t layer, ce_range_place place,
-                   const ce_rows *rows, size_t count, size_t width);
+                   const ce_rows *rows, size_t count);
 
 #endif

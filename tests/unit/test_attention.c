@@ -45,7 +45,7 @@ static problem problem_new(size_t tokens, size_t heads, size_t kv_heads, size_t 
     }
     p.scratch = ce_aligned_alloc(64, ce_attention_scratch(CE_NUMBER_FP32, dim, tokens));
     p.out = ce_malloc(tokens * heads * dim * sizeof(float));
-    ce_rows out = {CE_NUMBER_FP32, p.out, heads * dim * sizeof(float), NULL};
+    ce_rows out = {.data = p.out, .stride = heads * dim * sizeof(float)};
     p.call = (ce_attention){CE_NUMBER_FP32, view[0], view[1], view[2], heads, kv_heads, dim,
                             1.0f,           -1,      -1,      out,     0};
     p.call.scale = 1.0f / sqrtf((float)dim);
@@ -236,7 +236,8 @@ static ce_attention half_call(const half_problem *p)
     call.q.data = p->data[0];
     call.k.data = p->data[1];
     call.v.data = p->data[2];
-    call.out = (ce_rows){CE_NUMBER_BF16, p->out, p->stride * sizeof(uint16_t), NULL};
+    call.out =
+        (ce_rows){.number = CE_NUMBER_BF16, .data = p->out, .stride = p->stride * sizeof(uint16_t)};
     return call;
 }
 

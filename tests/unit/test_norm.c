@@ -19,7 +19,7 @@ static float uniform(void) /* -1 .. 1 */
     return (float)(seed >> 8) * 0x1p-23f - 1.0f;
 }
 
-enum { ROWS = 3, WIDEST = 3073, GUARD = 0xa5 };
+enum { ROWS = 3, WIDEST = 3073, GUARD = 0xa5, GROUP = 64 };
 
 static const size_t widths[] = {384, 768, 1000, 1024, 3072, WIDEST};
 
@@ -33,9 +33,12 @@ static size_t width_of(size_t number)
 
 static ce_rows rows_new(ce_number number, size_t width)
 {
-    ce_rows rows = {number, NULL, ce_rows_stride(number, width), NULL};
+    ce_rows rows = {.number = number,
+                    .stride = ce_rows_stride(number, width),
+                    .group = GROUP,
+                    .groups = ce_groups(width, GROUP)};
     rows.data = ce_aligned_alloc(64, rows.stride * ROWS);
-    rows.scales = ce_malloc(ROWS * sizeof *rows.scales);
+    rows.scales = ce_malloc(ROWS * rows.groups * sizeof *rows.scales);
     assert_true(rows.data && rows.scales);
     memset(rows.data, GUARD, rows.stride * ROWS);
     return rows;
@@ -98,17 +101,18 @@ static double element(const ce_rows *rows, size_t row, size_t i)
         return ((const float *)data)[i];
     if (rows->number == CE_NUMBER_BF16)
         return widened(((const uint16_t *)data)[i]);
-    ce_row_scale s = rows->scales[row];
+    ce_row_scale s = rows->scales[row * rows->groups + i / GROUP];
     return (double)s.scale * (((const uint8_t *)data)[i] - (double)s.zero);
 }
 
 /* What rounding to the number adds to the tolerance. */
-static double rounding(const ce_rows *rows, size_t row, double value)
+static double rounding(const ce_rows *rows, size_t row, size_t i, double value)
 {
     if (rows->number == CE_NUMBER_FP32)
         return 0;
-    return rows->number == CE_NUMBER_BF16 ? fabs(value) / 255
-                                          : (double)rows->scales[row].scale * 1.001;
+    return rows->number == CE_NUMBER_BF16
+               ? fabs(value) / 255
+               : (double)rows->scales[row * rows->groups + i / GROUP].scale * 1.001;
 }
 
 /* `smoothed`: what the next linear layer reads. */
@@ -122,7 +126,7 @@ static void check(const ce_norm *norm, const ce_rows *in, const ce_rows *out, in
                    factor = smoothed && norm->smooth ? (double)norm->smooth[i] : 1;
             expected[i] *= factor;
             tolerance[i] = tolerance[i] * factor + fabs(expected[i]) * 1e-7;
-            if (!(fabs(value - expected[i]) <= tolerance[i] + rounding(out, row, expected[i])))
+            if (!(fabs(value - expected[i]) <= tolerance[i] + rounding(out, row, i, expected[i])))
                 fail_msg("width %zu element %zu number %d: %.9g is not %.9g", norm->width, i,
                          (int)out->number, value, expected[i]);
         }
@@ -154,7 +158,7 @@ static void run_and_check(const ce_norm *norm, const ce_rows *in, ce_isa isa)
                                 norm->width * sizeof(float));
         assert_memory_equal(low.data, alone.data, low.stride * ROWS);
         if (number == CE_NUMBER_INT8)
-            assert_memory_equal(low.scales, alone.scales, ROWS * sizeof *low.scales);
+            assert_memory_equal(low.scales, alone.scales, ROWS * low.groups * sizeof *low.scales);
         rows_free(&low);
         rows_free(&alone);
         rows_free(&again);
@@ -234,10 +238,11 @@ static void test_what_is_not_finite_shows(void **state)
                 ce_norm_rows(&norm, &in, ROWS, &out, &low, (ce_isa)isa);
                 for (size_t row = 0; row < ROWS; row++) {
                     assert_int_equal(!isfinite(((float *)row_of(&out, row))[at]), row == 1);
-                    assert_int_equal(!isfinite(low.scales[row].scale), row == 1);
+                    assert_int_equal(!isfinite(low.scales[row * low.groups + at / GROUP].scale),
+                                     row == 1);
                 }
                 ce_norm_rows(&norm, &in, ROWS, NULL, &low, (ce_isa)isa);
-                assert_false(isfinite(low.scales[1].scale));
+                assert_false(isfinite(low.scales[low.groups + at / GROUP].scale));
                 rows_free(&in);
                 rows_free(&out);
                 rows_free(&low);

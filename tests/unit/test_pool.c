@@ -21,7 +21,7 @@ static float uniform(void) /* -1 .. 1 */
 
 static ce_rows random_rows(size_t count, size_t width)
 {
-    ce_rows rows = {CE_NUMBER_FP32, NULL, ce_rows_stride(CE_NUMBER_FP32, width), NULL};
+    ce_rows rows = {.number = CE_NUMBER_FP32, .stride = ce_rows_stride(CE_NUMBER_FP32, width)};
     rows.data = ce_aligned_alloc(64, rows.stride * count);
     assert_non_null(rows.data);
     for (size_t i = 0; i < rows.stride * count / 4; i++)

@@ -40,7 +40,7 @@ static float element(const ce_rows *rows, size_t row, size_t i)
 
 static ce_rows random_rows(ce_number number, size_t width)
 {
-    ce_rows rows = {number, NULL, ce_rows_stride(number, width), NULL};
+    ce_rows rows = {.number = number, .stride = ce_rows_stride(number, width)};
     rows.data = ce_aligned_alloc(64, rows.stride * ROWS);
     assert_non_null(rows.data);
     for (size_t i = 0; i < rows.stride * ROWS / 4; i++) {
@@ -110,7 +110,7 @@ static void test_what_is_not_finite_shows(void **state)
     for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
         for (int b = 0; b < 3; b++) {
             float row[16] = {bad[b], bad[b]};
-            ce_rows rows = {CE_NUMBER_FP32, row, sizeof row, NULL};
+            ce_rows rows = {.data = row, .stride = sizeof row};
             ce_rope rope = {16, cos, sin};
             ce_rope_rows(&rope, &rows, 1, &position, 0, 1, 16, (ce_isa)isa);
             for (size_t i = 0; i < 16; i++)

@@ -30,16 +30,18 @@ static size_t width_of(size_t number)
 
 #define WIDTHS (70 + sizeof widths / sizeof *widths)
 
-enum { ROWS = 3, GUARD = 0xa5 };
+enum { ROWS = 3, GUARD = 0xa5, GROUP = 64 };
 
 static ce_rows rows_new(ce_number number, size_t width)
 {
-    ce_rows rows = {number, NULL, ce_rows_stride(number, width), NULL};
+    ce_rows rows = {.number = number, .stride = ce_rows_stride(number, width)};
     rows.data = ce_aligned_alloc(64, rows.stride * ROWS);
     assert_non_null(rows.data);
     memset(rows.data, GUARD, rows.stride * ROWS);
     if (number == CE_NUMBER_INT8) {
-        rows.scales = ce_malloc(ROWS * sizeof *rows.scales);
+        rows.group = GROUP;
+        rows.groups = ce_groups(width, GROUP);
+        rows.scales = ce_malloc(ROWS * rows.groups * sizeof *rows.scales);
         assert_non_null(rows.scales);
     }
     return rows;
@@ -137,26 +139,29 @@ static void test_bf16(void **state)
 }
 
 /* Half a step away at most, and a little for the arithmetic; the ends of the range are hit. */
+static void check_group(const float *x, const uint8_t *q, size_t count, ce_row_scale s)
+{
+    double low = 0, high = 0;
+    for (size_t i = 0; i < count; i++) {
+        low = fmin(low, x[i]);
+        high = fmax(high, x[i]);
+    }
+    double step = fmax((high - low) / 255, 1e-33);
+    assert_true(fabs(s.scale - step) <= step * 1e-6);
+    assert_true(s.zero >= 0 && s.zero <= 255 && s.zero == floorf(s.zero));
+    for (size_t i = 0; i < count; i++) {
+        double error = fabs((double)s.scale * (q[i] - (double)s.zero) - x[i]);
+        if (!(error <= step * 0.5001 || ((q[i] == 0 || q[i] == 255) && error <= step * 1.0001)))
+            fail_msg("group of %zu, element %zu: %d for %.9g", count, i, q[i], (double)x[i]);
+    }
+}
+
 static void check_int8(const ce_rows *from, const ce_rows *to, size_t width)
 {
-    for (size_t row = 0; row < ROWS; row++) {
-        const float *x = row_of(from, row);
-        const uint8_t *q = row_of(to, row);
-        ce_row_scale s = to->scales[row];
-        double low = 0, high = 0;
-        for (size_t i = 0; i < width; i++) {
-            low = fmin(low, x[i]);
-            high = fmax(high, x[i]);
-        }
-        double step = fmax((high - low) / 255, 1e-33);
-        assert_true(fabs(s.scale - step) <= step * 1e-6);
-        assert_true(s.zero >= 0 && s.zero <= 255 && s.zero == floorf(s.zero));
-        for (size_t i = 0; i < width; i++) {
-            double error = fabs((double)s.scale * (q[i] - (double)s.zero) - x[i]);
-            if (!(error <= step * 0.5001 || ((q[i] == 0 || q[i] == 255) && error <= step * 1.0001)))
-                fail_msg("width %zu element %zu: %d for %.9g", width, i, q[i], (double)x[i]);
-        }
-    }
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t i = 0, g = 0; i < width; i += GROUP, g++)
+            check_group((float *)row_of(from, row) + i, (uint8_t *)row_of(to, row) + i,
+                        width - i < GROUP ? width - i : GROUP, to->scales[row * to->groups + g]);
 }
 
 static void test_int8(void **state)
@@ -184,8 +189,9 @@ static void test_zeros_stay_zeros(void **state)
     for (int isa = CE_ISA_GENERIC; isa <= (int)ce_isa_best(); isa++) {
         ce_rows from = random_rows(100, 0), to = rows_new(CE_NUMBER_INT8, 100);
         ce_rows_convert(&from, ROWS, 100, &to, (ce_isa)isa);
+        for (size_t g = 0; g < ROWS * to.groups; g++)
+            assert_true(isfinite(to.scales[g].scale) && to.scales[g].zero == 0);
         for (size_t row = 0; row < ROWS; row++) {
-            assert_true(isfinite(to.scales[row].scale) && to.scales[row].zero == 0);
             for (size_t i = 0; i < 100; i++)
                 assert_int_equal(((uint8_t *)row_of(&to, row))[i], 0);
         }
@@ -234,7 +240,9 @@ static void test_what_is_not_finite_shows(void **state)
                 ce_rows_convert(&from, ROWS, width, &half, (ce_isa)isa);
                 ce_rows_convert(&from, ROWS, width, &low, (ce_isa)isa);
                 for (size_t row = 0; row < ROWS; row++) {
-                    assert_int_equal(!isfinite(low.scales[row].scale), row == 1);
+                    for (size_t g = 0; g < low.groups; g++)
+                        assert_int_equal(!isfinite(low.scales[row * low.groups + g].scale),
+                                         row == 1 && g == at / GROUP);
                     for (size_t i = 0; i < width; i++)
                         assert_int_equal(!isfinite(widened(((uint16_t *)row_of(&half, row))[i])),
                                          row == 1 && i == at);
@@ -256,8 +264,8 @@ static void test_a_row_does_not_depend_on_others(void **state)
         ce_rows_convert(&from, ROWS, 77, &to, (ce_isa)isa);
         ce_rows_convert(&last, 1, 77, &alone, (ce_isa)isa);
         assert_memory_equal(alone.data, row_of(&to, 2), to.stride);
-        assert_memory_equal(alone.scales, &to.scales[2], sizeof *alone.scales);
-        assert_ptr_equal(ce_rows_from(&to, 2).scales, &to.scales[2]);
+        assert_memory_equal(alone.scales, &to.scales[2 * 2], 2 * sizeof *alone.scales);
+        assert_ptr_equal(ce_rows_from(&to, 2).scales, &to.scales[2 * 2]);
         rows_free(&from);
         rows_free(&to);
         rows_free(&alone);
