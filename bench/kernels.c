@@ -26,6 +26,7 @@ static const shape shapes[] = {
     {"bge-base-en-v1.5", "up", 768, 3072, CE_ACTIVATION_GELU},
     {"bge-base-en-v1.5", "down", 3072, 768, CE_ACTIVATION_NONE},
     {"phi-3-mini", "qkv", 3072, 9216, CE_ACTIVATION_NONE},
+    {"phi-3-mini", "out", 3072, 3072, CE_ACTIVATION_NONE},
     {"phi-3-mini", "up", 3072, 16384, CE_ACTIVATION_SILU_GATE},
     {"phi-3-mini", "down", 8192, 3072, CE_ACTIVATION_NONE},
 };
@@ -39,14 +40,16 @@ enum {
 };
 
 static const char *const usage =
-    "Usage: kernels [--isa N] [--model NAME] [--seconds S]\n\n"
+    "Usage: kernels [--isa N] [--model NAME] [--seconds S] [--in-turn]\n\n"
     "Measures the linear layers of three models in fp32, bf16 and int8 on one thread and prints\n"
     "JSON: GFLOP/s, best and median, for each layer and number of rows, and the best of all\n"
     "(\"peak\") for each number. Pin it to a CPU: taskset -c 1 bench/kernels\n\n"
     "  --isa N       instruction set: 0 generic, 1 avx2, 2 avx512, 3 avx512_vnni, 4 avx512_bf16\n"
     "                (the best that the processor has)\n"
     "  --model NAME  only the layers of this model (all)\n"
-    "  --seconds S   for each measurement (0.03)\n";
+    "  --seconds S   for each measurement (0.03)\n"
+    "  --in-turn     instead: seconds for the linear layers of one layer of each model, one after the\n"
+    "                other as in a pass, the bytes of their weights, and how fast memory is read\n";
 
 static double now(void)
 {
@@ -128,16 +131,117 @@ static void measure(const ce_linear *linear, const shape *s, size_t count, ce_is
     drop_rows(&to);
 }
 
+/* ---- Layers in turn ------------------------------------------------------------------------ */
+
+typedef struct turn {
+    ce_linear linears[SHAPES];
+    ce_rows in[SHAPES];
+    ce_linear_output out[SHAPES];
+    size_t count, bytes;
+} turn;
+
+static turn make_turn(const char *model, ce_number number, size_t rows)
+{
+    turn t = {0};
+    for (size_t i = 0; i < SHAPES; i++) {
+        const shape *s = &shapes[i];
+        if (strcmp(s->model, model) != 0)
+            continue;
+        t.linears[t.count] = make_linear(s, number);
+        t.in[t.count] = make_rows(number, s->in, rows);
+        t.out[t.count].activation = s->activation;
+        t.out[t.count].rows = make_rows(CE_NUMBER_FP32, s->out, rows);
+        t.bytes += ce_linear_bytes(number, s->in, s->out, GROUP);
+        t.count++;
+    }
+    return t;
+}
+
+static void drop_turn(turn *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        ce_free((void *)t->linears[i].panels);
+        drop_rows(&t->in[i]);
+        drop_rows(&t->out[i].rows);
+    }
+}
+
+static double measure_turn(const turn *t, size_t rows, ce_isa isa, double seconds)
+{
+    static double samples[SAMPLES_MAX];
+    size_t used = 0;
+    for (double end = now() + seconds; (now() < end || used < 3) && used < SAMPLES_MAX;) {
+        double begin = now();
+        for (size_t i = 0; i < t->count; i++)
+            ce_linear_run(&t->linears[i], &t->in[i], rows, 0, ce_linear_panels(t->linears[i].out),
+                          &t->out[i], isa);
+        samples[used++] = now() - begin;
+    }
+    qsort(samples, used, sizeof *samples, by_value);
+    return samples[used / 2];
+}
+
+/* Bytes a second that one thread reads of far more than caches hold. */
+static double read_speed(void)
+{
+    const size_t count = (size_t)64 << 20;
+    uint64_t *words = memory(count * sizeof *words), sums[8] = {0};
+    double best = 0;
+    for (int i = 0; i < 5; i++) {
+        double begin = now();
+        for (size_t k = 0; k < count; k += 8)
+            for (size_t lane = 0; lane < 8; lane++)
+                sums[lane] += words[k + lane];
+        double speed = (double)(count * sizeof *words) / (now() - begin);
+        best = speed > best ? speed : best;
+    }
+    volatile uint64_t used = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6];
+    (void)used;
+    ce_free(words);
+    return best;
+}
+
+static void print_turns(const char *only, ce_isa isa, double seconds)
+{
+    const char *comma = "";
+    printf("{\"isa\": \"%s\", \"layers\": [", ce_isa_name(isa));
+    for (size_t i = 0; i < SHAPES; i++) {
+        const char *model = shapes[i].model;
+        if ((i > 0 && strcmp(model, shapes[i - 1].model) == 0) ||
+            (only && strcmp(model, only) != 0))
+            continue;
+        for (int number = 0; number < NUMBERS; number++) {
+            for (size_t c = 0; c < COUNTS; c++) {
+                turn t = make_turn(model, (ce_number)number, counts[c]);
+                printf(
+                    "%s\n {\"model\": \"%s\", \"number\": \"%s\", \"rows\": %zu, \"bytes\": %zu, "
+                    "\"seconds\": %.6f}",
+                    comma, model, number_names[number], counts[c], t.bytes,
+                    measure_turn(&t, counts[c], isa, seconds));
+                fflush(stdout);
+                comma = ",";
+                drop_turn(&t);
+            }
+        }
+    }
+    printf("\n], \"read_bytes_per_second\": %.3g}\n", read_speed());
+}
+
 int main(int argc, char **argv)
 {
     ce_isa isa = ce_isa_best();
     const char *model = NULL;
     double seconds = 0.03, peak[NUMBERS] = {0};
+    int in_turn = 0;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--help") == 0) {
             fputs(usage, stdout);
             return 0;
+        }
+        if (strcmp(argv[i], "--in-turn") == 0) {
+            in_turn = 1;
+            continue;
         }
         if (strcmp(argv[i], "--isa") == 0 && atoi(value) >= 0 && atoi(value) <= (int)isa) {
             isa = (ce_isa)atoi(value);
@@ -150,6 +254,10 @@ int main(int argc, char **argv)
             return 2;
         }
         i++;
+    }
+    if (in_turn) {
+        print_turns(model, isa, seconds);
+        return 0;
     }
     printf("{\"isa\": \"%s\", \"layers\": [", ce_isa_name(isa));
     const char *comma = "";

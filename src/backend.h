@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a function below changes: both sides are built together. */
-#define CE_BACKEND_VERSION 5u
+#define CE_BACKEND_VERSION 6u
 
 typedef enum ce_layout {
     CE_LAYOUT_PACKED = 1, /* texts of any length laid end to end */
@@ -77,6 +77,8 @@ typedef struct ce_backend_model {
     int (*evaluate)(void *texts,
                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
                     void *argument, ce_error *error);
+    /* Is told that weights are about to be prepared, which takes minutes where they are many; or NULL. */
+    void (*preparing)(void *texts);
     void *texts;
     int isa; /* ce_isa: the highest instruction set that kernels may use */
 } ce_backend_model;

@@ -4,6 +4,7 @@
 #include "calibration.h"
 #include "engine.h"
 #include "native/layout.h"
+#include "native/native_backend.h"
 #include "native/weights.h"
 #include "precision.h"
 
@@ -66,6 +67,21 @@ ce_isa ce_checkpoint_isa(const ce_config *config)
     return config->optimization ? (ce_isa)config->isa : CE_ISA_GENERIC;
 }
 
+/* A load that takes minutes is told without being asked for. */
+static void tell_preparing(void *argument)
+{
+    const uint64_t large = UINT64_C(1) << 30;
+    citadel_model *model = argument;
+    const ce_pack *pack = model->pack;
+    const ce_config *config = &model->engine->config;
+    uint64_t bytes = ce_native_bytes(pack->native, pack->chosen->precision);
+    ce_log_write(&model->engine->log, bytes > large ? CITADEL_LOG_WARNING : CITADEL_LOG_INFO,
+                 "model '%s': preparing %llu MB of weights in %s%s", pack->name,
+                 (unsigned long long)(bytes >> 20), ce_precision_name(pack->chosen->precision),
+                 config->prepared && config->prepared_path ? ", which the next load will find"
+                                                           : ", which are not kept");
+}
+
 int ce_checkpoint_load(citadel_model *model, ce_error *error)
 {
     const ce_pack *pack = model->pack;
@@ -91,6 +107,7 @@ int ce_checkpoint_load(citadel_model *model, ce_error *error)
         .prepared_key = key,
         .calibrate = ce_calibration_run,
         .evaluate = ce_evaluation_run,
+        .preparing = tell_preparing,
         .texts = model,
         .isa = ce_checkpoint_isa(config),
     };

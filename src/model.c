@@ -2,6 +2,7 @@
 
 #include "backend_open.h"
 #include "base/mem.h"
+#include "base/rounding.h"
 #include "checkpoint.h"
 #include "clock.h"
 #include "engine.h"
@@ -174,9 +175,12 @@ static int load_parts(citadel_model *model, ce_error *error)
 
 int ce_model_load(citadel_model *model, ce_pack *pack, ce_error *error)
 {
+    fenv_t hosts;
     model->pack = pack;
     ce_workers_lend(model->engine->workers);
+    ce_rounding_begin(&hosts);
     int status = load_parts(model, error);
+    ce_rounding_end(&hosts);
     ce_workers_take_back(model->engine->workers);
     if (status == CE_OK)
         status = ce_explain(pack, &model->explanation, error);

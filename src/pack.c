@@ -3,6 +3,7 @@
 #include "pack.h"
 
 #include "base/mem.h"
+#include "base/rounding.h"
 #include "digest/crc32c.h"
 #include "folder.h"
 #include "form.h"
@@ -241,7 +242,10 @@ int ce_pack_open(const char *path, const char *require_id, ce_pack **out, ce_err
     ce_pack *pack = ce_calloc(1, sizeof *pack);
     if (!pack)
         return ce_fail(error, CE_E_NO_MEMORY, "no memory for a manifest");
+    fenv_t hosts;
+    ce_rounding_begin(&hosts);
     int status = open_in(pack, path, require_id, error);
+    ce_rounding_end(&hosts);
     if (status != CE_OK) {
         ce_error_prefix(error, "model '%s'", path);
         ce_pack_close(pack);

@@ -4,11 +4,11 @@
 
 #include "base/barrier.h"
 #include "base/mem.h"
+#include "base/rounding.h"
 #include "cgroup.h"
 #include "clock.h"
 #include "thread.h"
 
-#include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -47,7 +47,7 @@ struct ce_workers {
     atomic_uint news; /* counts jobs and rounds, for who looks without the lock */
     ce_barrier done;
     cpu_set_t allowed; /* CPUs that the maker of the threads could use */
-    int avoided;       /* the one that teams leave to their caller; -1: none so far */
+    int avoided;       /* the one that is left to a caller; -1: none so far */
     worker threads[];
 };
 
@@ -87,11 +87,12 @@ static void wake(worker *one)
     }
 }
 
+/* The first one is the last choice: it is the only one that may be on a caller's CPU. */
 static void wake_one(ce_workers *workers)
 {
-    for (unsigned i = 0; i < workers->count; i++) {
-        if (workers->threads[i].idle) {
-            wake(&workers->threads[i]);
+    for (unsigned i = workers->count; i > 0; i--) {
+        if (workers->threads[i - 1].idle) {
+            wake(&workers->threads[i - 1]);
             return;
         }
     }
@@ -134,8 +135,8 @@ static unsigned share_of_caller(const ce_workers *workers, const ce_job_group *g
     return mine && workers->free > 0 ? width(workers) : 0;
 }
 
-/* A kernel may wake a thread on the CPU of whoever wakes it, although another one is idle; a team would then work by turns.
- * So our threads, and no others, stay off the CPU that the team's first thread is on. */
+/* A kernel may wake a thread on the CPU of whoever wakes it, although another one is idle; the two would then work by turns.
+ * So our threads, and no others, stay off the CPU of a caller that computes, or of a team's first thread. */
 static void leave_cpu_to_caller(ce_workers *workers)
 {
     int cpu = sched_getcpu();
@@ -317,13 +318,12 @@ unsigned ce_workers_count(const ce_workers *workers)
 static void take_part(ce_workers *workers, const ce_job_group *group)
 {
     fenv_t callers;
-    fegetenv(&callers);
-    fesetenv(FE_DFL_ENV);
+    ce_rounding_begin(&callers);
     for (unsigned threads; (threads = share_of_caller(workers, group)) > 0;) {
         wake_for_waiting(workers, 1);
         run_first(workers, threads);
     }
-    fesetenv(&callers);
+    ce_rounding_end(&callers);
 }
 
 void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stride,
@@ -344,8 +344,11 @@ void ce_workers_run(ce_workers *workers, ce_job *jobs, size_t count, size_t stri
         atomic_fetch_add_explicit(&workers->news, 1, memory_order_release);
         workers->last = &job->next;
     }
-    if (caller_computes)
+    if (caller_computes) {
+        if (count > 1 && workers->free == workers->count)
+            leave_cpu_to_caller(workers);
         take_part(workers, &group);
+    }
     wake_for_waiting(workers, 0);
     while (group.pending > 0)
         pthread_cond_wait(&group.done, &workers->lock);

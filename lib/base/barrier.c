@@ -5,12 +5,15 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Who waits keeps its CPU while the others are likely to come soon (some 50 microseconds), offers it, and in the end
- * gives it up: where threads are more than CPUs, a thread that spins may be keeping off the one it waits for. */
-enum { SPINS = 1000, YIELDS = 20 };
+/* Who waits keeps its CPU while the others are likely to come soon, offers it, and in the end gives it up: where threads
+ * are more than CPUs, a thread that spins may be keeping off the one it waits for. Spinning lasts longer than it takes to
+ * wake a thread, so that one that came late does not make the others sleep, and late in their turn. */
+enum { SPIN_NS = 100000, LOOKS = 64, YIELDS = 20 };
 
 static int passed(ce_barrier *barrier, unsigned round)
 {
@@ -20,6 +23,28 @@ static int passed(ce_barrier *barrier, unsigned round)
 static void futex(atomic_uint *word, int operation, unsigned value)
 {
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* Whether the others came meanwhile. */
+static int spin(ce_barrier *barrier, unsigned round)
+{
+    int64_t begin = 0;
+    do {
+        for (int i = 0; i < LOOKS; i++) {
+            if (passed(barrier, round))
+                return 1;
+            ce_pause();
+        }
+        begin = begin ? begin : now_ns();
+    } while (now_ns() - begin < SPIN_NS);
+    return 0;
 }
 
 /* Either the last thread sees that somebody sleeps, or the sleeper's system call sees that the round is over. */
@@ -55,11 +80,8 @@ void ce_barrier_wait(ce_barrier *barrier)
         open_barrier(barrier);
         return;
     }
-    for (int i = 0; i < SPINS; i++) {
-        if (passed(barrier, round))
-            return;
-        ce_pause();
-    }
+    if (spin(barrier, round))
+        return;
     for (int i = 0; i < YIELDS; i++) {
         if (passed(barrier, round))
             return;

@@ -8,7 +8,6 @@
 #include "native/pass.h"
 #include "native/prepare.h"
 
-#include <fenv.h>
 #include <string.h>
 
 /* Tokens that are best computed together: activations stay in the second-level cache. */
@@ -230,6 +229,8 @@ static int prepare(ce_native_model *model, const ce_backend_model *description, 
 {
     ce_ranges ranges = {0};
     int status = CE_OK;
+    if (description->preparing)
+        description->preparing(description->texts);
     if (ce_layout_smooths(model)) {
         status = ce_ranges_create(&ranges, model->architecture, error);
         if (status == CE_OK)
@@ -247,7 +248,7 @@ static int prepare(ce_native_model *model, const ce_backend_model *description, 
     return status;
 }
 
-static int load_model(const ce_backend_model *description, void **out, ce_error *error)
+static int load(const ce_backend_model *description, void **out, ce_error *error)
 {
     ce_native_model *model;
     int status = create(description, description->precision, &model, error);
@@ -266,17 +267,6 @@ static int load_model(const ce_backend_model *description, void **out, ce_error 
     }
     *out = model;
     return CE_OK;
-}
-
-/* Rounding as the kernels' tables expect it, whatever the host's threads have. */
-static int load(const ce_backend_model *description, void **out, ce_error *error)
-{
-    fenv_t before;
-    fegetenv(&before);
-    fesetenv(FE_DFL_ENV);
-    int status = load_model(description, out, error);
-    fesetenv(&before);
-    return status;
 }
 
 static size_t bytes(const void *opaque)

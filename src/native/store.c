@@ -48,6 +48,13 @@ static int is_ours(const ce_store *store, const char *key)
            h.size == store->size && ce_crc32c(0, store->data, store->size) == h.crc32c;
 }
 
+/* Nobody else could have written it. */
+static int is_safe(const struct stat *info)
+{
+    return (info->st_uid == geteuid() || info->st_uid == 0) &&
+           !(info->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 int ce_store_open(ce_store *store, const char *path, const char *key, size_t size)
 {
     *store = (ce_store){0};
@@ -55,7 +62,7 @@ int ce_store_open(ce_store *store, const char *path, const char *key, size_t siz
     struct stat info;
     if (fd < 0)
         return 0;
-    int found = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+    int found = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && is_safe(&info) &&
                 (uint64_t)info.st_size == HEADER_BYTES + (uint64_t)size &&
                 map(store, fd, size, PROT_READ, MAP_PRIVATE);
     close(fd);
@@ -63,7 +70,6 @@ int ce_store_open(ce_store *store, const char *path, const char *key, size_t siz
         ce_store_close(store);
         found = 0;
     }
-    store->in_file = found;
     if (found) {
         header h;
         memcpy(&h, store->mapping, sizeof h);
@@ -114,10 +120,8 @@ static void forget_file(ce_store *store)
 int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *error)
 {
     *store = (ce_store){0};
-    if (path && create_file(store, path, size)) {
-        store->in_file = 1;
+    if (path && create_file(store, path, size))
         return CE_OK;
-    }
     forget_file(store);
     if (!map(store, -1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS))
         return ce_fail_errno(error, CE_E_NO_MEMORY, errno, "no memory for %zu bytes of weights",

@@ -13,12 +13,11 @@ typedef struct ce_store {
     void *data; /* [size], aligned to 64 bytes */
     size_t size;
     ce_accuracy accuracy;   /* of the model, kept beside its weights */
-    int in_file;            /* pages that the system can take back */
     char *path, *temporary; /* of a file that is being written, or NULL */
 } ce_store;
 
 /* Map a file that was prepared for `key` (64 hexadecimal digits) and has `size` bytes of data that agree with
- * their checksum. 0: there is none. */
+ * their checksum. It must belong to the process's user, or to root, and nobody else may write it. 0: there is none. */
 int ce_store_open(ce_store *store, const char *path, const char *key, size_t size);
 
 /* Writable memory: in a new file beside `path`, with room for all of it, or, where that cannot be made or `path` is NULL,

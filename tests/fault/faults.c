@@ -147,7 +147,16 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument);
 
-/* The library creates no file, so that there is no third argument to pass on. */
+int __real_mkostemp64(char *path, int flags);
+int __wrap_mkostemp64(char *path, int flags);
+int __real_posix_fallocate64(int fd, off_t offset, off_t size);
+int __wrap_posix_fallocate64(int fd, off_t offset, off_t size);
+int __real_mprotect(void *at, size_t size, int protection);
+int __wrap_mprotect(void *at, size_t size, int protection);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+
+/* The library creates no file with these, so that there is no third argument to pass on. */
 int __wrap_open64(const char *path, int flags, ...)
 {
     return strikes(FAULT_OPEN) ? -1 : __real_open64(path, flags);
@@ -183,4 +192,25 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 {
     return strikes(FAULT_THREAD) ? atomic_load(&failure)
                                  : __real_pthread_create(thread, attributes, run, argument);
+}
+
+int __wrap_mkostemp64(char *path, int flags)
+{
+    return strikes(FAULT_WRITE) ? -1 : __real_mkostemp64(path, flags);
+}
+
+int __wrap_posix_fallocate64(int fd, off_t offset, off_t size)
+{
+    return strikes(FAULT_WRITE) ? atomic_load(&failure)
+                                : __real_posix_fallocate64(fd, offset, size);
+}
+
+int __wrap_mprotect(void *at, size_t size, int protection)
+{
+    return strikes(FAULT_WRITE) ? -1 : __real_mprotect(at, size, protection);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    return strikes(FAULT_WRITE) ? -1 : __real_rename(from, to);
 }

@@ -9,6 +9,7 @@ typedef enum fault_kind {
     FAULT_FSTAT,
     FAULT_MMAP,
     FAULT_THREAD, /* pthread_create */
+    FAULT_WRITE,  /* mkostemp, posix_fallocate, mprotect, rename */
     FAULT_KINDS
 } fault_kind;
 

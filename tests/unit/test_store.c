@@ -34,7 +34,7 @@ static void prepare(void)
 {
     ce_store store;
     assert_int_equal(ce_store_create(&store, path, SIZE, NULL), CE_OK);
-    assert_true(store.in_file);
+    assert_non_null(store.temporary);
     assert_int_equal((uintptr_t)store.data % 64, 0);
     fill(&store);
     ce_store_finish(&store, KEY);
@@ -71,6 +71,25 @@ static void test_what_is_not_ours_is_not_taken(void **state)
     assert_int_equal(ce_store_open(&store, directory, KEY, SIZE), 0);
 }
 
+static void test_what_others_can_write_is_not_taken(void **state)
+{
+    (void)state;
+    static const mode_t modes[] = {0600, 0400, 0644, 0660, 0602};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        ce_store store;
+        prepare();
+        assert_int_equal(chmod(path, modes[i]), 0);
+        assert_int_equal(ce_store_open(&store, path, KEY, SIZE), !(modes[i] & 022));
+        ce_store_close(&store);
+    }
+    if (geteuid() == 0) {
+        ce_store store;
+        prepare();
+        assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+        assert_int_equal(ce_store_open(&store, path, KEY, SIZE), 0);
+    }
+}
+
 static void test_damage_is_seen(void **state)
 {
     (void)state;
@@ -99,14 +118,14 @@ static void test_memory_where_no_file_can_be(void **state)
     (void)state;
     ce_store store;
     assert_int_equal(ce_store_create(&store, NULL, SIZE, NULL), CE_OK);
-    assert_false(store.in_file);
+    assert_null(store.temporary);
     fill(&store);
     ce_store_finish(&store, KEY);
     assert_true(holds(&store));
     ce_store_close(&store);
 
     assert_int_equal(ce_store_create(&store, "/proc/nowhere/x", SIZE, NULL), CE_OK);
-    assert_false(store.in_file);
+    assert_null(store.temporary);
     ce_store_finish(&store, KEY);
     ce_store_close(&store);
 
@@ -149,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_second_time_it_is_there),
         cmocka_unit_test(test_what_is_not_ours_is_not_taken),
+        cmocka_unit_test(test_what_others_can_write_is_not_taken),
         cmocka_unit_test(test_damage_is_seen),
         cmocka_unit_test(test_memory_where_no_file_can_be),
         cmocka_unit_test(test_nothing_is_left_of_what_was_not_finished),
