@@ -206,7 +206,7 @@ uint64_t ce_native_preparing_bytes(const ce_architecture *a, int32_t precision)
 /* Once, and kept with the weights: where there is no file, nothing is measured. */
 static int evaluate(ce_native_model *model, const ce_backend_model *description, ce_error *error)
 {
-    if (!model->store.temporary || !is_evaluated(model->architecture, model->precision))
+    if (!model->store.path || !is_evaluated(model->architecture, model->precision))
         return CE_OK;
     evaluation e = {.models[0] = model};
     int status = create(description, CITADEL_PRECISION_FP32, &e.models[1], error);

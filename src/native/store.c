@@ -1,4 +1,4 @@
-/* MAP_ANONYMOUS, mkostemp */
+/* MAP_ANONYMOUS, O_TMPFILE, mkostemp */
 #define _GNU_SOURCE
 #include "native/store.h"
 
@@ -88,33 +88,81 @@ static void make_directories(char *path)
     }
 }
 
-static int create_file(ce_store *store, const char *path, size_t size)
+/* Nothing is left of a file without a name if the process is killed. */
+static int open_unnamed(char *path)
 {
-    size_t length = strlen(path);
-    store->path = ce_strndup(path, length);
-    store->temporary = ce_malloc(length + sizeof ".XXXXXX");
-    if (!store->path || !store->temporary)
-        return 0;
-    memcpy(store->temporary, path, length);
-    memcpy(store->temporary + length, ".XXXXXX", sizeof ".XXXXXX");
-    make_directories(store->temporary);
-    int fd = mkostemp(store->temporary, O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    /* All blocks now: a disk that is full later would be a signal. */
-    int made = posix_fallocate(fd, 0, (off_t)(HEADER_BYTES + size)) == 0 &&
-               map(store, fd, size, PROT_READ | PROT_WRITE, MAP_SHARED);
-    close(fd);
-    if (!made)
-        unlink(store->temporary);
-    return made;
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    *slash = '\0';
+    int fd = open(*path ? path : "/", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    *slash = '/';
+    return fd;
 }
 
-static void forget_file(ce_store *store)
+/* Where the file system has no such files. */
+static int open_temporary(ce_store *store)
 {
+    size_t length = strlen(store->path);
+    store->temporary = ce_malloc(length + sizeof ".XXXXXX");
+    if (!store->temporary)
+        return -1;
+    memcpy(store->temporary, store->path, length);
+    memcpy(store->temporary + length, ".XXXXXX", sizeof ".XXXXXX");
+    int fd = mkostemp(store->temporary, O_CLOEXEC);
+    if (fd < 0) {
+        ce_free(store->temporary);
+        store->temporary = NULL;
+    }
+    return fd;
+}
+
+static void drop_file(ce_store *store)
+{
+    if (!store->path)
+        return;
+    if (store->temporary)
+        unlink(store->temporary);
+    if (store->file >= 0)
+        close(store->file);
     ce_free(store->path);
     ce_free(store->temporary);
     store->path = store->temporary = NULL;
+}
+
+static int create_file(ce_store *store, const char *path, size_t size)
+{
+    store->path = ce_strndup(path, strlen(path));
+    if (!store->path)
+        return 0;
+    make_directories(store->path);
+    store->file = open_unnamed(store->path);
+    if (store->file < 0)
+        store->file = open_temporary(store);
+    /* All blocks now: a disk that is full later would be a signal. */
+    if (store->file >= 0 && posix_fallocate(store->file, 0, (off_t)(HEADER_BYTES + size)) == 0 &&
+        map(store, store->file, size, PROT_READ | PROT_WRITE, MAP_SHARED))
+        return 1;
+    drop_file(store);
+    return 0;
+}
+
+/* Others see all of it or nothing. Between an older file and this one there may be none for a moment. */
+static void name_file(ce_store *store)
+{
+    char own[32];
+    if (store->temporary) {
+        if (rename(store->temporary, store->path) == 0) {
+            ce_free(store->temporary);
+            store->temporary = NULL;
+        }
+        return;
+    }
+    snprintf(own, sizeof own, "/proc/self/fd/%d", store->file);
+    if (linkat(AT_FDCWD, own, AT_FDCWD, store->path, AT_SYMLINK_FOLLOW) == 0 || errno != EEXIST)
+        return;
+    unlink(store->path);
+    linkat(AT_FDCWD, own, AT_FDCWD, store->path, AT_SYMLINK_FOLLOW);
 }
 
 int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *error)
@@ -122,7 +170,6 @@ int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *er
     *store = (ce_store){0};
     if (path && create_file(store, path, size))
         return CE_OK;
-    forget_file(store);
     if (!map(store, -1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS))
         return ce_fail_errno(error, CE_E_NO_MEMORY, errno, "no memory for %zu bytes of weights",
                              size);
@@ -131,7 +178,7 @@ int ce_store_create(ce_store *store, const char *path, size_t size, ce_error *er
 
 void ce_store_finish(ce_store *store, const char *key)
 {
-    if (store->temporary) {
+    if (store->path) {
         header h = {.size = store->size,
                     .crc32c = ce_crc32c(0, store->data, store->size),
                     .accuracy = store->accuracy};
@@ -140,16 +187,14 @@ void ce_store_finish(ce_store *store, const char *key)
         memcpy(store->mapping, &h, sizeof h);
     }
     mprotect(store->mapping, store->mapped, PROT_READ);
-    if (store->temporary && rename(store->temporary, store->path) != 0)
-        unlink(store->temporary);
-    forget_file(store);
+    if (store->path)
+        name_file(store);
+    drop_file(store);
 }
 
 void ce_store_close(ce_store *store)
 {
-    if (store->temporary)
-        unlink(store->temporary);
-    forget_file(store);
+    drop_file(store);
     if (store->mapping)
         munmap(store->mapping, store->mapped);
     *store = (ce_store){0};

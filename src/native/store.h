@@ -12,8 +12,11 @@ typedef struct ce_store {
     size_t mapped;
     void *data; /* [size], aligned to 64 bytes */
     size_t size;
-    ce_accuracy accuracy;   /* of the model, kept beside its weights */
-    char *path, *temporary; /* of a file that is being written, or NULL */
+    ce_accuracy accuracy; /* of the model, kept beside its weights */
+    /* Of a file that is being written: its name to be (else NULL), the one that it has until then, if any, and its
+     * descriptor. */
+    char *path, *temporary;
+    int file;
 } ce_store;
 
 /* Map a file that was prepared for `key` (64 hexadecimal digits) and has `size` bytes of data that agree with

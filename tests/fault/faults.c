@@ -1,8 +1,11 @@
+/* O_TMPFILE */
+#define _GNU_SOURCE
 #include "faults.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,7 +17,7 @@
 #include <sys/types.h>
 
 static atomic_long left[FAULT_KINDS]; /* calls until the one that fails; 0 or less: none does */
-static atomic_int failure, struck;
+static atomic_int failure, struck, named_only;
 static void (*interrupt)(void);
 static atomic_long blocks, mappings;
 
@@ -33,6 +36,11 @@ void fault_interrupt(fault_kind kind, long number, void (*run)(void))
     fault_arm(kind, 0, 0);
     interrupt = run;
     atomic_store(&left[kind], number);
+}
+
+void fault_named_files_only(int on)
+{
+    atomic_store(&named_only, on);
 }
 
 int fault_struck(void)
@@ -153,14 +161,30 @@ int __real_posix_fallocate64(int fd, off_t offset, off_t size);
 int __wrap_posix_fallocate64(int fd, off_t offset, off_t size);
 int __real_mprotect(void *at, size_t size, int protection);
 int __wrap_mprotect(void *at, size_t size, int protection);
+int __real_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
+int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
 int __real_rename(const char *from, const char *to);
+int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+    return strikes(FAULT_WRITE) ? -1 : __real_linkat(from_folder, from, to_folder, to, flags);
+}
+
 int __wrap_rename(const char *from, const char *to);
 
-/* The library creates no file with these, so that there is no third argument to pass on. */
 int __wrap_open64(const char *path, int flags, ...)
 {
-    return strikes(FAULT_OPEN) ? -1 : __real_open64(path, flags);
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if ((flags & O_TMPFILE) == O_TMPFILE && atomic_load(&named_only)) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return strikes(FAULT_OPEN) ? -1 : __real_open64(path, flags, mode);
 }
+
+/* The library creates no file with this, so that there is no third argument to pass on. */
 
 int __wrap_openat64(int directory, const char *path, int flags, ...)
 {

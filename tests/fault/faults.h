@@ -9,7 +9,7 @@ typedef enum fault_kind {
     FAULT_FSTAT,
     FAULT_MMAP,
     FAULT_THREAD, /* pthread_create */
-    FAULT_WRITE,  /* mkostemp, posix_fallocate, mprotect, rename */
+    FAULT_WRITE,  /* mkostemp, posix_fallocate, mprotect, linkat, rename */
     FAULT_KINDS
 } fault_kind;
 
@@ -18,6 +18,9 @@ void fault_arm(fault_kind kind, long number, int errnum);
 
 /* Before the `number`th call of this kind, `run` runs; the call does not fail. */
 void fault_interrupt(fault_kind kind, long number, void (*run)(void));
+
+/* Files without a name are refused, as by a file system that has none. */
+void fault_named_files_only(int on);
 
 /* Whether the call that was to fail has been made. */
 int fault_struck(void);

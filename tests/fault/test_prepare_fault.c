@@ -99,7 +99,12 @@ static void check_precision(int32_t precision)
     assert_true(with_every_fault(precision, FAULT_MEMORY, ENOMEM, CE_E_NO_MEMORY, 0) > 10);
     assert_true(with_every_fault(precision, FAULT_MMAP, ENOMEM, CE_E_NO_MEMORY, 0) >= 2);
     /* Without a file it goes on in memory. */
+    assert_int_equal(with_every_fault(precision, FAULT_WRITE, ENOSPC, CE_OK, 0), 3);
+    with_every_fault(precision, FAULT_OPEN, EACCES, CE_E_IO, 0);
+    fault_named_files_only(1);
     assert_int_equal(with_every_fault(precision, FAULT_WRITE, ENOSPC, CE_OK, 0), 4);
+    assert_true(with_every_fault(precision, FAULT_MEMORY, ENOMEM, CE_E_NO_MEMORY, 0) > 10);
+    fault_named_files_only(0);
 
     unlink(checkpoint_prepared);
     assert_int_equal(embed(precision, folder, expected, &error), CE_OK);

@@ -34,7 +34,7 @@ static void prepare(void)
 {
     ce_store store;
     assert_int_equal(ce_store_create(&store, path, SIZE, NULL), CE_OK);
-    assert_non_null(store.temporary);
+    assert_non_null(store.path);
     assert_int_equal((uintptr_t)store.data % 64, 0);
     fill(&store);
     ce_store_finish(&store, KEY);
@@ -118,14 +118,14 @@ static void test_memory_where_no_file_can_be(void **state)
     (void)state;
     ce_store store;
     assert_int_equal(ce_store_create(&store, NULL, SIZE, NULL), CE_OK);
-    assert_null(store.temporary);
+    assert_null(store.path);
     fill(&store);
     ce_store_finish(&store, KEY);
     assert_true(holds(&store));
     ce_store_close(&store);
 
     assert_int_equal(ce_store_create(&store, "/proc/nowhere/x", SIZE, NULL), CE_OK);
-    assert_null(store.temporary);
+    assert_null(store.path);
     ce_store_finish(&store, KEY);
     ce_store_close(&store);
 
