@@ -334,6 +334,20 @@ TARGET static void NAME(tile_int8)(const NAME(reads) * in, NAME(tile) * tile, in
 
 #undef EACH_HEIGHT
 
+/* What the tile is going to be added to, or written over, fetched while it is summed up. */
+TARGET INLINE void NAME(fetch_output)(const ce_linear_output *out, size_t panel, size_t row,
+                                      size_t rows)
+{
+    size_t columns = out->activation == CE_ACTIVATION_SILU_GATE ? CE_PANEL / 2 : CE_PANEL;
+    size_t bytes = columns * (out->rows.number == CE_NUMBER_BF16 ? 2 : 4);
+    const char *to = (const char *)out->rows.data + row * out->rows.stride + panel * bytes;
+    for (size_t r = 0; r < rows; r++, to += out->rows.stride) {
+        __builtin_prefetch(to, 1, 3);
+        if (bytes > 64)
+            __builtin_prefetch(to + 64, 1, 3);
+    }
+}
+
 /* Tiles as equal in height as can be, panel by panel: a panel stays in the first-level cache. */
 TARGET static void NAME(linear)(const ce_linear *l, const ce_rows *in, size_t count, size_t panel,
                                 size_t panel_end, const ce_linear_output *out)
@@ -359,6 +373,7 @@ TARGET static void NAME(linear)(const ce_linear *l, const ce_rows *in, size_t co
             size_t row = count * i / tiles, rows = count * (i + 1) / tiles - row;
             reads.rows = (const char *)in->data + row * in->stride;
             reads.next = reads.panel + panel_bytes + panel_bytes * i / tiles;
+            NAME(fetch_output)(out, panel, row, rows);
             if (int8)
                 reads.row_scales = in->scales + row * groups;
             if (l->number == CE_NUMBER_FP32)
