@@ -108,37 +108,57 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Best and median of as many runs as there are in so many seconds. */
-static void measure(const ce_linear *linear, const shape *s, size_t count, ce_isa isa,
-                    double seconds, double *best, double *median)
-{
-    static double samples[SAMPLES_MAX];
-    size_t used = 0;
-    ce_number number = linear->number == CE_NUMBER_FP32 ? CE_NUMBER_FP32 : CE_NUMBER_BF16;
-    ce_rows in = make_rows(linear->number, s->in, count), to = make_rows(number, s->out, count);
-    const ce_linear_output out = {.rows = to, .activation = s->activation};
-    ce_linear_run(linear, &in, count, 0, ce_linear_panels(s->out), &out, isa);
-    for (double end = now() + seconds; now() < end && used < SAMPLES_MAX;) {
-        double begin = now();
-        ce_linear_run(linear, &in, count, 0, ce_linear_panels(s->out), &out, isa);
-        samples[used++] = now() - begin;
-    }
-    qsort(samples, used, sizeof *samples, by_value);
-    double gflop = 2e-9 * (double)count * (double)s->in * (double)s->out;
-    *best = gflop / samples[0];
-    *median = gflop / samples[used / 2];
-    drop_rows(&in);
-    drop_rows(&to);
-}
-
-/* ---- Layers in turn ------------------------------------------------------------------------ */
-
+/* What goes through layers, one after the other. */
 typedef struct turn {
     ce_linear linears[SHAPES];
     ce_rows in[SHAPES];
     ce_linear_output out[SHAPES];
     size_t count, bytes;
 } turn;
+
+static void run_turn(const turn *t, size_t rows, ce_isa isa)
+{
+    for (size_t i = 0; i < t->count; i++)
+        ce_linear_run(&t->linears[i], &t->in[i], rows, 0, ce_linear_panels(t->linears[i].out),
+                      &t->out[i], isa);
+}
+
+/* Best and median of as many runs as there are in so many seconds. */
+static void sample(const turn *t, size_t rows, ce_isa isa, double seconds, double *best,
+                   double *median)
+{
+    static double samples[SAMPLES_MAX];
+    size_t used = 0;
+    run_turn(t, rows, isa);
+    for (double end = now() + seconds; (now() < end || used < 3) && used < SAMPLES_MAX;) {
+        double begin = now();
+        run_turn(t, rows, isa);
+        samples[used++] = now() - begin;
+    }
+    qsort(samples, used, sizeof *samples, by_value);
+    *best = samples[0];
+    *median = samples[used / 2];
+}
+
+/* GFLOP/s. */
+static void measure(const ce_linear *linear, const shape *s, size_t count, ce_isa isa,
+                    double seconds, double *best, double *median)
+{
+    ce_number number = linear->number == CE_NUMBER_FP32 ? CE_NUMBER_FP32 : CE_NUMBER_BF16;
+    ce_rows in = make_rows(linear->number, s->in, count), to = make_rows(number, s->out, count);
+    const turn alone = {.linears = {*linear},
+                        .in = {in},
+                        .out = {{.rows = to, .activation = s->activation}},
+                        .count = 1};
+    double gflop = 2e-9 * (double)count * (double)s->in * (double)s->out;
+    sample(&alone, count, isa, seconds, best, median);
+    *best = gflop / *best;
+    *median = gflop / *median;
+    drop_rows(&in);
+    drop_rows(&to);
+}
+
+/* ---- Layers in turn ------------------------------------------------------------------------ */
 
 static turn make_turn(const char *model, ce_number number, size_t rows)
 {
@@ -166,21 +186,6 @@ static void drop_turn(turn *t)
     }
 }
 
-static double measure_turn(const turn *t, size_t rows, ce_isa isa, double seconds)
-{
-    static double samples[SAMPLES_MAX];
-    size_t used = 0;
-    for (double end = now() + seconds; (now() < end || used < 3) && used < SAMPLES_MAX;) {
-        double begin = now();
-        for (size_t i = 0; i < t->count; i++)
-            ce_linear_run(&t->linears[i], &t->in[i], rows, 0, ce_linear_panels(t->linears[i].out),
-                          &t->out[i], isa);
-        samples[used++] = now() - begin;
-    }
-    qsort(samples, used, sizeof *samples, by_value);
-    return samples[used / 2];
-}
-
 /* Bytes a second that one thread reads of far more than caches hold. */
 static double read_speed(void)
 {
@@ -195,8 +200,9 @@ static double read_speed(void)
         double speed = (double)(count * sizeof *words) / (now() - begin);
         best = speed > best ? speed : best;
     }
-    volatile uint64_t used = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6];
-    (void)used;
+    volatile uint64_t used = 0;
+    for (size_t lane = 0; lane < 8; lane++)
+        used += sums[lane];
     ce_free(words);
     return best;
 }
@@ -212,12 +218,13 @@ static void print_turns(const char *only, ce_isa isa, double seconds)
             continue;
         for (int number = 0; number < NUMBERS; number++) {
             for (size_t c = 0; c < COUNTS; c++) {
+                double best, median;
                 turn t = make_turn(model, (ce_number)number, counts[c]);
+                sample(&t, counts[c], isa, seconds, &best, &median);
                 printf(
                     "%s\n {\"model\": \"%s\", \"number\": \"%s\", \"rows\": %zu, \"bytes\": %zu, "
                     "\"seconds\": %.6f}",
-                    comma, model, number_names[number], counts[c], t.bytes,
-                    measure_turn(&t, counts[c], isa, seconds));
+                    comma, model, number_names[number], counts[c], t.bytes, median);
                 fflush(stdout);
                 comma = ",";
                 drop_turn(&t);

@@ -15,20 +15,10 @@ import subprocess
 from pathlib import Path
 
 import citadel_embed
-from measure import machine, prose, random, resident_bytes, seconds, write
+from measure import machine, of_tokens, random, resident_bytes, seconds, write
 
 KERNELS = Path(__file__).resolve().parents[1] / "build" / "bench" / "kernels"
 ROWS = (8, 26)
-
-
-def of_tokens(model, tokens: int) -> str:
-    number = random.Random(tokens)
-    while True:
-        words = prose(tokens, number).split()
-        while len(model.tokenize(" ".join(words))) > tokens:
-            words.pop()
-        if len(model.tokenize(" ".join(words))) == tokens:
-            return " ".join(words)
 
 
 def main() -> None:
@@ -46,7 +36,7 @@ def main() -> None:
         load = model.info()["load_seconds"]
         times = {}
         for rows in ROWS:
-            text = of_tokens(model, rows)
+            text = of_tokens(rows, lambda text: len(model.tokenize(text)), random.Random(rows))
             model.embed([text])
             times[rows] = statistics.median(seconds(model.embed, [text]) for _ in range(arguments.repeats))
         resident = resident_bytes()

@@ -16,6 +16,16 @@ def prose(words: int, random_number: random.Random) -> str:
     return " ".join(WORDS[start : start + words])
 
 
+def of_tokens(tokens: int, count_tokens, number: random.Random) -> str:
+    """A stretch of exactly so many tokens, special ones included; not every stretch can be cut so."""
+    while True:
+        words = prose(tokens, number).split()
+        while count_tokens(" ".join(words)) > tokens:
+            words.pop()
+        if count_tokens(" ".join(words)) == tokens:
+            return " ".join(words)
+
+
 def cases(seed: int) -> dict[str, list[str]]:
     """Texts by the name of their case. LICENSE gives about 1.3 tokens for a word."""
     number = random.Random(seed)

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/rounding.h"
 #include "cgroup.h"
-#include "clock.h"
 #include "thread.h"
 
 #include <pthread.h>
@@ -53,8 +52,7 @@ struct ce_workers {
 
 enum {
     CPUS_MAX = 1024,
-    LINGER_NS = 100000, /* after a team's work: calls that follow each other need nobody woken */
-    LINGER_LOOKS = 64   /* between looks at the clock */
+    LINGER_NS = 100000 /* after a team's work: calls that follow each other need nobody woken */
 };
 
 unsigned ce_workers_available_cpus(void)
@@ -190,15 +188,7 @@ static void linger(ce_workers *workers)
 {
     unsigned seen = atomic_load_explicit(&workers->news, memory_order_relaxed);
     pthread_mutex_unlock(&workers->lock);
-    for (uint64_t end = ce_clock_now() + LINGER_NS; ce_clock_now() < end;) {
-        for (int i = 0; i < LINGER_LOOKS; i++) {
-            if (atomic_load_explicit(&workers->news, memory_order_acquire) != seen) {
-                end = 0;
-                break;
-            }
-            ce_pause();
-        }
-    }
+    ce_spin(&workers->news, seen, LINGER_NS);
     pthread_mutex_lock(&workers->lock);
 }
 

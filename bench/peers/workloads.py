@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from measure import prose
+from measure import of_tokens, prose
 
 # Texts of each; "one" is embedded text by text, the rest as a whole. "128" and "256" have so many tokens.
 COUNTS = {"one": 200, "short": 192, "mixed": 32, "128": 24, "256": 12}
@@ -21,16 +21,6 @@ def different(make, count: int) -> list[str]:
     while len(found) < count:
         found[make()] = None
     return list(found)
-
-
-def of_tokens(tokens: int, count_tokens, number: random.Random) -> str:
-    """A stretch of exactly so many tokens, special ones included; not every stretch can be cut so."""
-    while True:
-        words = prose(tokens, number).split()
-        while count_tokens(" ".join(words)) > tokens:
-            words.pop()
-        if count_tokens(" ".join(words)) == tokens:
-            return " ".join(words)
 
 
 def workloads(seed: int, count_tokens, share: float = 1) -> dict[str, list[str]]:

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@
 /* Who waits keeps its CPU while the others are likely to come soon, offers it, and in the end gives it up: where threads
  * are more than CPUs, a thread that spins may be keeping off the one it waits for. Spinning lasts longer than it takes to
  * wake a thread, so that one that came late does not make the others sleep, and late in their turn. */
-enum { SPIN_NS = 100000, LOOKS = 64, YIELDS = 20 };
+enum { SPIN_NS = 100000, YIELDS = 20 };
 
 static int passed(ce_barrier *barrier, unsigned round)
 {
@@ -23,28 +22,6 @@ static int passed(ce_barrier *barrier, unsigned round)
 static void futex(atomic_uint *word, int operation, unsigned value)
 {
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
-}
-
-/* Whether the others came meanwhile. */
-static int spin(ce_barrier *barrier, unsigned round)
-{
-    int64_t begin = 0;
-    do {
-        for (int i = 0; i < LOOKS; i++) {
-            if (passed(barrier, round))
-                return 1;
-            ce_pause();
-        }
-        begin = begin ? begin : now_ns();
-    } while (now_ns() - begin < SPIN_NS);
-    return 0;
 }
 
 /* Either the last thread sees that somebody sleeps, or the sleeper's system call sees that the round is over. */
@@ -80,7 +57,7 @@ void ce_barrier_wait(ce_barrier *barrier)
         open_barrier(barrier);
         return;
     }
-    if (spin(barrier, round))
+    if (ce_spin(&barrier->round, round, SPIN_NS))
         return;
     for (int i = 0; i < YIELDS; i++) {
         if (passed(barrier, round))
@@ -88,4 +65,39 @@ void ce_barrier_wait(ce_barrier *barrier)
         sched_yield();
     }
     sleep_until_passed(barrier, round);
+}
+
+/* ---- Spinning ------------------------------------------------------------------------------ */
+
+enum { LOOKS = 64 }; /* between looks at the clock */
+
+static int64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* The other thread of the core goes on, and leaving the loop costs less. */
+static void rest(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+int ce_spin(const atomic_uint *word, unsigned value, int64_t ns)
+{
+    int64_t begin = 0;
+    do {
+        for (int i = 0; i < LOOKS; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != value)
+                return 1;
+            rest();
+        }
+        begin = begin ? begin : now_ns();
+    } while (now_ns() - begin < ns);
+    return 0;
 }

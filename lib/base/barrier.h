@@ -3,6 +3,7 @@
 #define CE_BASE_BARRIER_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 typedef struct ce_barrier {
     unsigned threads;
@@ -11,20 +12,14 @@ typedef struct ce_barrier {
     atomic_uint asleep;
 } ce_barrier;
 
-/* For a loop that waits: the other thread of the core goes on, and leaving it costs less. */
-static inline void ce_pause(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* Nothing to destroy: when all threads have left, its memory may be used again. */
 void ce_barrier_init(ce_barrier *barrier, int threads);
 
 /* Return when `threads` threads have come here. What each wrote before, all of them see afterwards. */
 void ce_barrier_wait(ce_barrier *barrier);
+
+/* Look at `word` until it is another number than `value`, for so many nanoseconds at most: whether it is. What was written
+ * before it changed is seen afterwards. */
+int ce_spin(const atomic_uint *word, unsigned value, int64_t ns);
 
 #endif

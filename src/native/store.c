@@ -185,11 +185,10 @@ void ce_store_finish(ce_store *store, const char *key)
         memcpy(h.magic, MAGIC, sizeof MAGIC);
         memcpy(h.key, key, sizeof h.key);
         memcpy(store->mapping, &h, sizeof h);
+        name_file(store);
+        drop_file(store);
     }
     mprotect(store->mapping, store->mapped, PROT_READ);
-    if (store->path)
-        name_file(store);
-    drop_file(store);
 }
 
 void ce_store_close(ce_store *store)

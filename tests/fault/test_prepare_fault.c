@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
 enum { DIM_MAX = 64 };
 
 static const int order[TEXTS] = {0, 1, 2, 3, 4, 5, 6};
@@ -27,17 +25,8 @@ static int embed(int32_t precision, int folder, float *vectors, ce_error *error)
     ce_weights *weights = NULL;
     void *model = NULL;
     int status = ce_weights_open(folder, "", &weights, error);
-    const ce_backend_model description = {.form = "native",
-                                          .precision = precision,
-                                          .architecture = &architecture,
-                                          .weights = weights,
-                                          .directory = folder,
-                                          .prepared = checkpoint_prepared,
-                                          .prepared_key = KEY,
-                                          .calibrate = checkpoint_texts,
-                                          .evaluate = checkpoint_texts,
-                                          .threads = 1,
-                                          .isa = (int)ce_isa_best()};
+    const ce_backend_model description = checkpoint_model(
+        &architecture, precision, (int)ce_isa_best(), folder, weights, checkpoint_prepared);
     if (status == CE_OK)
         status = ce_native_backend.model_load(&description, &model, error);
     if (status == CE_OK) {

@@ -135,7 +135,6 @@ void write_llama(const ce_architecture *a)
     write_checkpoint();
 }
 
-/* Widths that no panel and no vector divides. */
 ce_architecture bert_of(ce_pooling pooling)
 {
     return (ce_architecture){.family = CE_FAMILY_BERT,
@@ -212,14 +211,31 @@ ce_batch batch_of(const int *order, int count)
                       .texts = (size_t)count};
 }
 
-int checkpoint_texts(void *user,
-                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
-                     void *argument, ce_error *failure)
+static int give_texts(void *user,
+                      int (*take)(void *argument, const ce_batch *batch, ce_error *error),
+                      void *argument, ce_error *failure)
 {
     (void)user;
     const int order[] = {4, 3, 1};
     ce_batch batch = batch_of(order, 3);
     return take(argument, &batch, failure);
+}
+
+ce_backend_model checkpoint_model(const ce_architecture *architecture, int32_t precision, int isa,
+                                  int folder, const struct ce_weights *weights,
+                                  const char *prepared)
+{
+    return (ce_backend_model){.form = "native",
+                              .precision = precision,
+                              .architecture = architecture,
+                              .weights = weights,
+                              .directory = folder,
+                              .prepared = prepared,
+                              .prepared_key = "0123456789abcdef0123456789abcdef"
+                                              "0123456789abcdef0123456789abcdef",
+                              .calibrate = give_texts,
+                              .evaluate = give_texts,
+                              .isa = isa};
 }
 
 int checkpoint_begin(void **state)

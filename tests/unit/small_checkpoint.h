@@ -25,9 +25,9 @@ void write_llama(const ce_architecture *architecture);
 /* The texts of `order`, of which text i has the same ids wherever it stands; overwritten by the next call. */
 ce_batch batch_of(const int *order, int count);
 
-/* For `calibrate` and `evaluate` of a ce_backend_model. */
-int checkpoint_texts(void *user,
-                     int (*take)(void *argument, const ce_batch *batch, ce_error *error),
-                     void *argument, ce_error *error);
+/* What the native backend loads from the checkpoint, of which `folder` and `weights` are open. */
+ce_backend_model checkpoint_model(const ce_architecture *architecture, int32_t precision, int isa,
+                                  int folder, const struct ce_weights *weights,
+                                  const char *prepared);
 
 #endif

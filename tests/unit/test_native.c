@@ -54,18 +54,8 @@ static void *load(const ce_architecture *a, int32_t precision, int isa, const ch
     static ce_weights *weights;
     ce_weights_close(weights);
     assert_int_equal(ce_weights_open(folder, "", &weights, &error), CE_OK);
-    const ce_backend_model description = {.form = "native",
-                                          .precision = precision,
-                                          .architecture = a,
-                                          .weights = weights,
-                                          .directory = folder,
-                                          .prepared = prepared,
-                                          .prepared_key = "0123456789abcdef0123456789abcdef"
-                                                          "0123456789abcdef0123456789abcdef",
-                                          .calibrate = checkpoint_texts,
-                                          .evaluate = checkpoint_texts,
-                                          .threads = TEAM_MAX,
-                                          .isa = isa};
+    const ce_backend_model description =
+        checkpoint_model(a, precision, isa, folder, weights, prepared);
     void *model;
     int status = ce_native_backend.model_load(&description, &model, &error);
     if (status != CE_OK)
