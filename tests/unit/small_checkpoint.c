@@ -160,9 +160,10 @@ ce_architecture bert_of(ce_pooling pooling)
 ce_architecture wide_bert_of(ce_pooling pooling)
 {
     ce_architecture a = bert_of(pooling);
-    a.hidden = 200;
-    a.head_dim = 50;
-    a.intermediate = 420;
+    a.layers = 2;
+    a.hidden = 136;
+    a.head_dim = 34;
+    a.intermediate = 200;
     return a;
 }
 

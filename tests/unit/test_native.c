@@ -14,7 +14,7 @@
 /* Forward passes of small models with random weights, by themselves: whatever batch, order, team and instruction set. What
  * they ought to be is compared with transformers in tests/python. */
 
-enum { DIM_MAX = 200, TEAM_MAX = 4 };
+enum { DIM_MAX = 136, TEAM_MAX = 4 };
 
 /* ---- A team ------------------------------------------------------------------------------- */
 
